@@ -1,0 +1,28 @@
+"""Four CPU devices, and every annotated call checked."""
+
+import os
+import pathlib
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("wxjax", "beartype.beartype")
+
+import jax
+
+_CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
+jax.config.update("jax_compilation_cache_dir", str(_CACHE / "wxjax" / "tests"))
+
+SHARED = pathlib.Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> pathlib.Path:
+    """Real pictures that stand beside the project on its developers' machines only."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip("the real photographs are not part of the project: licences forbid it")
+    return folder
