@@ -1,0 +1,163 @@
+r"""DehazeXL-MoE-I: one backbone, three adapter experts, a sample-level router.
+
+Stages, each skipped once its product exists:
+dense -> dehaze, derain, desnow (two parts each) -> soft labels -> router ->
+calibration -> test -> report.
+
+wxjax --config=configs/moei.py                # embedded photographs, 2 CPU cores, minutes
+wxjax --config=configs/moei.py:tiny           # what the tests train, a CPU minute
+wxjax --config=configs/moei.py:paper --config.data.root=DIR    # the full recipe, accelerators
+
+Without suffix the model is DehazeXL's structure at a quarter of its widths and three
+stages; `:paper` has the official sizes (Swin-T encoder, 125 M parameters).
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+SIZES = ("default", "tiny", "paper")
+
+
+def get_config(size: str = "default") -> ConfigDict:
+    if size not in SIZES:
+        raise ValueError(f"configs/moei.py:{size}: expected one of {', '.join(SIZES)}.")
+    config = ConfigDict()
+    config.system = "moei"
+    config.recipe = "moei"
+    config.stage = "system"
+    config.seed = 0
+
+    config.data = dict(
+        name="embedded",  # or the folder's layout: folder, jsonl, allweather, ...
+        root="",
+        crops=(128,),  # a curriculum: equal parts of training
+        batch_size=8,
+        count=900,  # embedded set only: training crops synthesized before the first step
+        crop=160,  # their side in pixels
+        rotate=True,
+    )
+    config.model = dict(
+        region=128,
+        patch=4,
+        dims=(48, 96, 192),
+        depths=(1, 1, 2),
+        head_dim=48,
+        window=8,
+        mlp_ratio=2,
+        bottleneck=dict(depth=1, heads=4, chunk=1024),
+        decoder=dict(depth=1, head_dim=96, window=8, up="conv", head_init="zeros"),
+        shell=dict(kind="adapter", ratio=1 / 16, rank=8, where="decoder"),
+        dtype="float32",
+        remat=False,
+    )
+    config.losses = dict(
+        haze=dict(charbonnier=1.0, ssim=0.05),
+        rain=dict(charbonnier=1.0, edge=0.05, direction=0.02),
+        snow=dict(charbonnier=1.0, lpips=0.05),
+    )
+    config.dense_losses = dict(
+        haze=dict(charbonnier=1.0, ssim=0.05),
+        rain=dict(charbonnier=1.0, edge=0.05),
+        snow=dict(charbonnier=1.0, ssim=0.05),
+    )
+    config.stages = dict(
+        dense=common.training(
+            num_steps=1_500,
+            ema_decay=0.995,
+            log_every=25,
+            checkpoint=dict(every_steps=250, keep=2),
+            evaluate=dict(every_steps=250),
+            optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=100),
+        ),
+        part1=common.training(
+            num_steps=150,
+            ema_decay=0.98,
+            log_every=25,
+            checkpoint=dict(every_steps=150, keep=2),
+            evaluate=dict(every_steps=150),
+            optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=20),
+        ),
+        part2=common.training(
+            num_steps=50,
+            ema_decay=0.98,
+            log_every=25,
+            checkpoint=dict(every_steps=50, keep=2),
+            evaluate=dict(every_steps=50),
+            optimizer=common.optimizer(learning_rate=1e-4, warmup_steps=5),
+        ),
+        router=common.training(
+            num_steps=400,
+            ema_decay=0.98,
+            log_every=50,
+            checkpoint=dict(every_steps=400, keep=1),
+            evaluate=dict(every_steps=400),
+            optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=20, weight_decay=1e-2),
+        ),
+    )
+    # Layers that an expert's fine-tuning unfreezes besides its shells, part by part.
+    config.unfrozen = dict(
+        part1=("decoder/level2_.*", "decoder/up.*", "decoder/output/.*"),
+        part2=("decoder/level1_.*",),
+    )
+    config.router = dict(
+        kind="mlp",
+        width=64,
+        depth=1,
+        dropout=0.1,
+        int8=False,
+        batch_size=64,
+        mse_scale="decibel",  # or unit (q ~ exp(-beta MSE)), relative (MSE over its mean)
+        beta=50.0,
+        decibels=0.5,
+        max_abstention=0.10,
+    )
+    config.tiles = dict(tile=256, overlap=32, blend="hann", mode="global", batch_size=1)
+    config.evaluate = dict(protocol="default", crop_border=0, top2=True, samples=9)
+
+    if size == "tiny":
+        config.data.update(crops=(32,), batch_size=4, count=24, crop=48)
+        config.model.update(region=32, dims=(8, 16), depths=(1, 1), head_dim=8, window=4)
+        config.model.bottleneck.update(heads=2)
+        config.model.decoder.update(head_dim=16, window=4)
+        config.losses.snow = dict(charbonnier=1.0, ssim=0.05)
+        config.unfrozen.update(part1=("decoder/level1_.*", "decoder/output/.*"), part2=())
+        config.tiles.update(tile=64, overlap=16)
+        config.router.update(batch_size=8, width=8)
+        config.evaluate.samples = 3
+        for stage in config.stages.values():
+            stage.update(num_steps=4, log_every=2)
+            stage.checkpoint.every_steps = stage.evaluate.every_steps = 2
+            stage.optimizer.warmup_steps = 1
+    if size == "paper":
+        config.data.update(name="jsonl", crops=(256, 384, 512), batch_size=32)
+        config.model.update(
+            region=256,
+            dims=(96, 192, 384, 768),
+            depths=(2, 2, 6, 2),
+            head_dim=32,
+            window=16,
+            mlp_ratio=4,
+            dtype="bfloat16",
+            remat=True,
+        )
+        config.model.bottleneck.update(depth=2, heads=8)
+        config.model.decoder.update(depth=2, head_dim=64, head_init="uniform")
+        config.unfrozen.update(
+            part1=("decoder/level3_.*", "decoder/up256/.*", "decoder/output/.*"),
+            part2=("decoder/level2_.*",),
+        )
+        config.tiles.update(tile=512, overlap=64, batch_size=4)
+        config.router.update(width=256, batch_size=256)
+        recipe = dict(
+            dense=(450_000, 2e-4, 1_500),
+            part1=(100_000, 2e-4, 1_500),
+            part2=(40_000, 2e-5, 1_500),
+            router=(20_000, 1e-4, 1_500),
+        )
+        for name, (steps, rate, warmup) in recipe.items():
+            stage = config.stages[name]
+            stage.update(num_steps=steps, ema_decay=0.999, accumulate=1, log_every=100)
+            stage.optimizer.update(learning_rate=rate, warmup_steps=warmup, weight_decay=1e-4)
+            stage.checkpoint.every_steps = stage.evaluate.every_steps = min(5_000, steps)
+    return config

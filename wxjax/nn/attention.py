@@ -1,0 +1,209 @@
+"""Window attention of Swin (versions 1 and 2) and global attention over many tokens.
+
+Axes: n windows, t tokens of a window, h heads, d features of a head, c channels.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+FAR = -100.0  # what Swin adds between tokens that only the cyclic shift made neighbours
+
+
+def to_windows(x: Float[Array, "b h w c"], size: int) -> Float[Array, "n t c"]:
+    """Windows row by row, those of one image together; tokens row by row."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // size, size, w // size, size, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(-1, size * size, c)
+
+
+def from_windows(x: Float[Array, "n t c"], size: int, h: int, w: int) -> Float[Array, "b h w c"]:
+    """Inverse of `to_windows`."""
+    c = x.shape[-1]
+    x = x.reshape(-1, h // size, w // size, size, size, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(-1, h, w, c)
+
+
+def relative_index(size: int) -> np.ndarray:
+    """Row of the bias table for each (query, key): (dy + w - 1)(2w - 1) + dx + w - 1."""
+    y, x = np.divmod(np.arange(size * size), size)
+    dy, dx = y[:, None] - y, x[:, None] - x
+    return (dy + size - 1) * (2 * size - 1) + dx + size - 1
+
+
+def shift_mask(h: int, w: int, size: int, shift: int) -> np.ndarray:
+    """`[windows t t]`: 0 within an original neighbourhood, -100 across the seam of the roll."""
+
+    def label(length):
+        position = np.arange(length)
+        return (position >= length - size).astype(int) + (position >= length - shift)
+
+    ids = (3 * label(h)[:, None] + label(w))[None, ..., None].astype(np.float32)
+    ids = ids.reshape(1, h // size, size, w // size, size).transpose(0, 1, 3, 2, 4)
+    ids = ids.reshape(-1, size * size)
+    return np.where(ids[:, :, None] == ids[:, None, :], 0.0, FAR).astype(np.float32)
+
+
+def attend(q, k, v, bias, mask):
+    """softmax(q k^T + bias + mask) v over windows; q, k, v `[n t h d]`, bias `[h t t]`."""
+    logits = jnp.einsum("nqhd,nkhd->nhqk", q, k).astype(jnp.float32) + bias
+    if mask is not None:
+        n, h, t, _ = logits.shape
+        logits = logits.reshape(-1, mask.shape[0], h, t, t) + mask[:, None]
+        logits = logits.reshape(n, h, t, t)
+    weights = jax.nn.softmax(logits).astype(v.dtype)
+    return jnp.einsum("nhqk,nkhd->nqhd", weights, v)
+
+
+class LoRADense(nn.Module):
+    """A dense layer with an optional low-rank delta: x W + b + (x A) B (Hu et al., 2021).
+
+    `rank` 0 is a plain dense layer. B starts at zero, so a fresh delta changes nothing.
+    """
+
+    features: int
+    use_bias: bool = True
+    rank: int = 0
+    dtype: DTypeLike = jnp.float32
+    kernel_init: nn.initializers.Initializer = nn.initializers.truncated_normal(0.02)
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b d"]:
+        c = x.shape[-1]
+        kernel = self.param("kernel", self.kernel_init, (c, self.features))
+        y = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        if self.use_bias:
+            y = y + self.param("bias", self.bias_init, (self.features,)).astype(self.dtype)
+        if self.rank:
+            down = self.param("shell_down", nn.initializers.normal(c**-0.5), (c, self.rank))
+            up = self.param("shell_up", nn.initializers.zeros, (self.rank, self.features))
+            y = y + (x.astype(self.dtype) @ down.astype(self.dtype)) @ up.astype(self.dtype)
+        return y
+
+
+def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for weights and biases."""
+    bound = fan_in**-0.5
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class CosineWindowAttention(nn.Module):
+    """Scaled cosine attention with a continuous position bias (Swin V2, section 3).
+
+    The bias depends on weights alone. Where the collection `tables` is given it is
+    read from there, so it is computed once a checkpoint and not once a call.
+    """
+
+    heads: int
+    window: int
+    rank: int = 0
+    dtype: DTypeLike = jnp.float32
+
+    def setup_bias(self) -> Float[Array, "h t t"]:
+        w, small = self.window, nn.initializers.truncated_normal(0.02)
+        hidden = nn.Dense(512, kernel_init=small, name="cpb_hidden")
+        out = nn.Dense(self.heads, use_bias=False, kernel_init=small, name="cpb_out")
+        if self.has_variable("tables", "bias") and not self.is_initializing():
+            return self.get_variable("tables", "bias")
+        offset = np.arange(-(w - 1), w, dtype=np.float32) * 8 / max(1, w - 1)
+        offset = np.sign(offset) * np.log2(np.abs(offset) + 1) / 3
+        features = np.stack(np.meshgrid(offset, offset, indexing="ij"), -1).reshape(-1, 2)
+        table = 16 * nn.sigmoid(out(nn.relu(hidden(features))))
+        bias = table[relative_index(w)].transpose(2, 0, 1)
+        if self.is_mutable_collection("tables") and not self.is_initializing():
+            self.put_variable("tables", "bias", bias)
+        return bias
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "n t c"], mask: np.ndarray | None = None
+    ) -> Float[Array, "n t c"]:
+        n, t, c = x.shape
+        qkv = LoRADense(3 * c, use_bias=False, rank=self.rank, dtype=self.dtype, name="qkv")(x)
+        q_bias = self.param("q_bias", nn.initializers.zeros, (c,))
+        v_bias = self.param("v_bias", nn.initializers.zeros, (c,))
+        qkv = qkv + jnp.concatenate([q_bias, jnp.zeros(c), v_bias]).astype(self.dtype)
+        q, k, v = jnp.moveaxis(qkv.reshape(n, t, 3, self.heads, c // self.heads), 2, 0)
+        scale = self.param(
+            "logit_scale", nn.initializers.constant(np.log(10.0)), (self.heads, 1, 1)
+        )
+        scale = jnp.exp(jnp.minimum(scale, np.log(100.0)))[:, 0]
+        q = (unit(q) * scale).astype(self.dtype)
+        y = attend(q, unit(k).astype(self.dtype), v, self.setup_bias(), mask)
+        return LoRADense(c, rank=self.rank, dtype=self.dtype, name="proj")(y.reshape(n, t, c))
+
+
+def unit(x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
+    """x / max(|x|, 1e-12) over the last axis, in float32, with a finite gradient at 0."""
+    x = x.astype(jnp.float32)
+    square = jnp.sum(x * x, -1, keepdims=True)
+    return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+
+
+class WindowAttention(nn.Module):
+    """Attention of Swin V1: scaled dot products plus a learned table of position biases."""
+
+    heads: int
+    window: int
+    rank: int = 0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "n t c"], mask: np.ndarray | None = None
+    ) -> Float[Array, "n t c"]:
+        n, t, c = x.shape
+        d = c // self.heads
+        linear = dict(
+            rank=self.rank,
+            dtype=self.dtype,
+            kernel_init=torch_uniform(c),
+            bias_init=torch_uniform(c),
+        )
+        qkv = LoRADense(3 * c, **linear, name="qkv")(x)
+        q, k, v = jnp.moveaxis(qkv.reshape(n, t, 3, self.heads, d), 2, 0)
+        rows = (2 * self.window - 1) ** 2
+        table = self.param("bias_table", nn.initializers.truncated_normal(0.02), (rows, self.heads))
+        bias = table[relative_index(self.window)].transpose(2, 0, 1)
+        y = attend(q * d**-0.5, k, v, bias, mask)
+        return LoRADense(c, **linear, name="proj")(y.reshape(n, t, c))
+
+
+def global_attention(
+    q: Float[Array, "b n h d"],
+    k: Float[Array, "b n h d"],
+    v: Float[Array, "b n h d"],
+    valid: Float[Array, "b n"] | None = None,
+    *,
+    chunk: int = 1024,
+) -> Float[Array, "b n h d"]:
+    """Exact softmax attention over all tokens, in chunks of queries.
+
+    Never stores more than `chunk` x n logits a head, whatever the image's size.
+
+    Args:
+      valid: 1 for tokens that exist, 0 for padding, which gets no weight.
+    """
+    b, n, h, d = q.shape
+    hidden = None if valid is None else jnp.where(valid > 0, 0.0, -jnp.inf)[:, None, None]
+
+    def attend_chunk(part):
+        logits = jnp.einsum("bqhd,bkhd->bhqk", part, k).astype(jnp.float32) * d**-0.5
+        logits = logits if hidden is None else logits + hidden
+        return jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits).astype(v.dtype), v)
+
+    if n <= chunk:
+        return attend_chunk(q)
+    steps = -(-n // chunk)
+    padded = jnp.pad(q, ((0, 0), (0, steps * chunk - n), (0, 0), (0, 0)))
+    parts = jnp.moveaxis(padded.reshape(b, steps, chunk, h, d), 1, 0)
+    output = jnp.moveaxis(jax.lax.map(attend_chunk, parts), 0, 1)
+    return output.reshape(b, steps * chunk, h, d)[:, :n]

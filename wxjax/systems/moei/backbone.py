@@ -1,0 +1,418 @@
+"""DehazeXL: a region encoder, a global bottleneck and a region decoder.
+
+Chen et al., "Tokenize Image Patches: Global Context Fusion for Effective Haze Removal
+in Large Images", CVPR 2025. Only the bottleneck lets one region see another; the
+decoder's output is added to the input.
+
+Axes: r regions, s side of a region in pixels, t side of its last map in tokens,
+d features of a token, l tokens of an image.
+"""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from wxjax import errors
+from wxjax.nn import adapter, attention
+from wxjax.nn.attention import LoRADense, torch_uniform
+from wxjax.ops.convolution import depth_to_space, space_to_depth
+
+WHERE = ("decoder", "bottleneck_decoder", "all")
+exact_gelu = functools.partial(nn.gelu, approximate=False)
+layer_norm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
+
+
+class Shell(nn.Module):
+    """What every block shares: its shell, and how far a part of the network carries one."""
+
+    shell: str = "none"
+    ratio: float = 1 / 16
+    rank: int = 8
+    dtype: DTypeLike = jnp.float32
+
+    @property
+    def lora(self) -> int:
+        return self.rank if self.shell == "lora" else 0
+
+
+class MLP(nn.Module):
+    hidden: int
+    lora: int = 0
+    dtype: DTypeLike = jnp.float32
+    torch_init: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+        c = x.shape[-1]
+
+        def dense(features, fan_in, name):
+            inits = {}
+            if self.torch_init:
+                inits = dict(kernel_init=torch_uniform(fan_in), bias_init=torch_uniform(fan_in))
+            return LoRADense(features, rank=self.lora, dtype=self.dtype, name=name, **inits)
+
+        return dense(c, self.hidden, "fc2")(exact_gelu(dense(self.hidden, c, "fc1")(x)))
+
+
+class SwinBlock(Shell):
+    """Windowed attention and an MLP, shifted or not.
+
+    `version` 2 normalises the residual (Swin V2), 1 the input of each branch (Swin V1).
+    """
+
+    version: int = 2
+    heads: int = 3
+    window: int = 16
+    shift: int = 0
+    mlp_ratio: int = 4
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "r h w c"]) -> Float[Array, "r h w c"]:
+        _, h, w, c = x.shape
+        kind = attention.CosineWindowAttention if self.version == 2 else attention.WindowAttention
+        attend = kind(self.heads, self.window, self.lora, self.dtype, name="attn")
+        mlp = MLP(self.mlp_ratio * c, self.lora, self.dtype, self.version == 1, name="mlp")
+        zero = nn.initializers.zeros if self.version == 2 else nn.initializers.ones
+        norm1 = layer_norm(dtype=self.dtype, scale_init=zero, name="norm1")
+        norm2 = layer_norm(dtype=self.dtype, scale_init=zero, name="norm2")
+
+        def windowed(y):
+            mask = None
+            if self.shift:
+                y = jnp.roll(y, (-self.shift, -self.shift), (1, 2))
+                mask = attention.shift_mask(h, w, self.window, self.shift)
+            y = attend(attention.to_windows(y, self.window), mask)
+            y = attention.from_windows(y, self.window, h, w)
+            return jnp.roll(y, (self.shift, self.shift), (1, 2)) if self.shift else y
+
+        if self.version == 2:
+            x = x + norm1(windowed(x))
+            x = x + norm2(mlp(x))
+        else:
+            x = x + windowed(norm1(x))
+            x = x + mlp(norm2(x))
+        return adapter.after_block(self.shell, x, ratio=self.ratio, dtype=self.dtype)
+
+
+class Encoder(Shell):
+    """Swin V2 features of a region, one map a stage; no norm after the last."""
+
+    patch: int = 4
+    dims: tuple[int, ...] = (96, 192, 384, 768)
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    head_dim: int = 32
+    window: int = 16
+    region: int = 256
+    mlp_ratio: int = 4
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "r s s 3"]) -> list[Float[Array, "r h w c"]]:
+        x = space_to_depth(x.astype(self.dtype), self.patch)
+        init = torch_uniform(x.shape[-1])
+        x = nn.Dense(
+            self.dims[0], dtype=self.dtype, kernel_init=init, bias_init=init, name="patch_embed"
+        )(x)
+        x = layer_norm(dtype=self.dtype, name="patch_norm")(x)
+        block = nn.remat(SwinBlock) if self.remat else SwinBlock
+        maps, side = [], self.region // self.patch
+        for s, (c, depth) in enumerate(zip(self.dims, self.depths, strict=True)):
+            if s:
+                x = merge_patches(x)
+                x = LoRADense(c, use_bias=False, dtype=self.dtype, name=f"merge{s}")(x)
+                x = layer_norm(dtype=self.dtype, name=f"merge_norm{s}")(x)
+                side //= 2
+            window = min(self.window, side)
+            shift = window // 2 if side > window else 0
+            for i in range(depth):
+                x = block(
+                    shell=self.shell,
+                    ratio=self.ratio,
+                    rank=self.rank,
+                    dtype=self.dtype,
+                    version=2,
+                    heads=c // self.head_dim,
+                    window=window,
+                    shift=shift * (i % 2),
+                    mlp_ratio=self.mlp_ratio,
+                    name=f"stage{s}_block{i}",
+                )(x)
+            maps.append(x)
+        return maps
+
+
+def merge_patches(x: Float[Array, "b h w c"]) -> Float[Array, "b y x d"]:
+    """2x2 neighbours as channels in Swin's order: column offset slow, row offset fast."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 4, 2, 5)
+    return x.reshape(b, h // 2, w // 2, 4 * c)
+
+
+class RMSNorm(nn.Module):
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        y = x.astype(jnp.float32)
+        y = y * jax.lax.rsqrt(jnp.mean(y * y, -1, keepdims=True) + 1e-5)
+        return (scale * y).astype(self.dtype)
+
+
+class BottleneckLayer(Shell):
+    """Global attention and a gated MLP over all tokens of the image."""
+
+    heads: int = 8
+    mlp_ratio: int = 4
+    chunk: int = 1024
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b l d"], valid=None) -> Float[Array, "b l d"]:
+        b, n, d = x.shape
+
+        def dense(features, fan_in, name, bias=False):
+            init = torch_uniform(fan_in)
+            inits = dict(kernel_init=init, bias_init=init, use_bias=bias)
+            return LoRADense(features, rank=self.lora, dtype=self.dtype, name=name, **inits)
+
+        qkv = dense(3 * d, d, "qkv", True)(RMSNorm(self.dtype, name="norm1")(x))
+        q, k, v = jnp.moveaxis(qkv.reshape(b, n, 3, self.heads, d // self.heads), 2, 0)
+        y = attention.global_attention(q, k, v, valid, chunk=self.chunk)
+        x = x + dense(d, d, "proj", True)(y.reshape(b, n, d))
+        z = RMSNorm(self.dtype, name="norm2")(x)
+        hidden = self.mlp_ratio * d
+        z = exact_gelu(dense(hidden, d, "gate")(z)) * dense(hidden, d, "up")(z)
+        x = x + dense(d, hidden, "down")(z)
+        if self.shell in ("adapter", "film"):  # tokens have no grid here: a row of pixels
+            x = adapter.after_block(
+                self.shell, x[:, None], ratio=self.ratio, dtype=self.dtype
+            )[:, 0]
+        return x
+
+
+class Bottleneck(Shell):
+    """All tokens of the image, with their place on the whole image's grid."""
+
+    depth: int = 2
+    heads: int = 8
+    mlp_ratio: int = 4
+    chunk: int = 1024
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Float[Array, "b l d"],
+        position: Any,
+        valid: Float[Array, "b l"] | None = None,
+    ) -> Float[Array, "b l d"]:
+        """`position` holds row and column of each token, `[l 2]`."""
+        d = tokens.shape[-1]
+        init = torch_uniform(d)
+        x = LoRADense(d, dtype=self.dtype, kernel_init=init, bias_init=init, name="input_proj")(
+            tokens
+        )
+        x = x + sincos(position, d).astype(self.dtype)
+        for i in range(self.depth):
+            x = BottleneckLayer(
+                self.shell,
+                self.ratio,
+                self.rank,
+                self.dtype,
+                heads=self.heads,
+                mlp_ratio=self.mlp_ratio,
+                chunk=self.chunk,
+                name=f"layer{i}",
+            )(x, valid)
+        return x
+
+
+def sincos(position, d: int) -> Float[Array, "l d"]:
+    """Fixed 2-D position code: [E(column), E(row)], E(p) = [sin(p w_i), cos(p w_i)]."""
+    omega = 10000.0 ** (-np.arange(d // 4) / (d // 4))
+    angle = jnp.asarray(position, jnp.float32)[:, ::-1, None] * omega.astype(np.float32)
+    code = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], -1)
+    return code.reshape(code.shape[0], d)
+
+
+class Expand(nn.Module):
+    """Twice the side at `features` channels: 'conv' (2x2 transposed) or 'linear' (with norm)."""
+
+    features: int
+    kind: str = "conv"
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "r h w c"]) -> Float[Array, "r y x d"]:
+        c = x.shape[-1]
+        if self.kind == "linear":
+            y = LoRADense(
+                4 * self.features,
+                use_bias=False,
+                dtype=self.dtype,
+                kernel_init=torch_uniform(c),
+                name="expand",
+            )(x)
+            return layer_norm(dtype=self.dtype, name="norm")(depth_to_space(y, 2))
+        if self.kind != "conv":
+            raise errors.unknown("model.decoder.up", self.kind, ("conv", "linear"))
+        init = torch_uniform(4 * self.features)
+        y = LoRADense(
+            4 * self.features, use_bias=False, dtype=self.dtype, kernel_init=init, name="expand"
+        )(x)
+        return depth_to_space(y, 2) + self.param("bias", init, (self.features,)).astype(self.dtype)
+
+
+class Decoder(Shell):
+    """Skips joined level by level, Swin V1 blocks, doubled sides, down to 3 channels."""
+
+    patch: int = 4
+    depth: int = 2
+    head_dim: int = 64
+    window: int = 8
+    region: int = 256
+    mlp_ratio: int = 4
+    up: str = "conv"
+    head_init: str = "uniform"
+    remat: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "r t t d"], skips: list[Float[Array, "r h w c"]]
+    ) -> Float[Array, "r s s 3"]:
+        side = self.region // self.patch // 2 ** (len(skips) - 1)
+        block = nn.remat(SwinBlock) if self.remat else SwinBlock
+        for j, skip in enumerate(reversed(skips)):
+            x = jnp.concatenate([x, skip], -1)
+            c = x.shape[-1]
+            window = min(self.window, side)
+            shift = window // 2 if side > window else 0
+            for i in range(self.depth):
+                x = block(
+                    shell=self.shell,
+                    ratio=self.ratio,
+                    rank=self.rank,
+                    dtype=self.dtype,
+                    version=1,
+                    heads=max(1, c // self.head_dim),
+                    window=window,
+                    shift=shift * (i % 2),
+                    mlp_ratio=self.mlp_ratio,
+                    name=f"level{j}_block{i}",
+                )(x)
+            x = Expand(c // 4, self.up, self.dtype, name=f"level{j}_up")(x)
+            side *= 2
+        while side < self.region:
+            x = Expand(x.shape[-1] // 4, self.up, self.dtype, name=f"up{side * 2}")(x)
+            side *= 2
+        init = nn.initializers.zeros if self.head_init == "zeros" else torch_uniform(x.shape[-1])
+        return LoRADense(
+            3, use_bias=False, dtype=self.dtype, kernel_init=init, name="output"
+        )(x)
+
+
+class Backbone(nn.Module):
+    """The three parts, and the whole for images of any size.
+
+    Attributes:
+      model: `config.model`, frozen: `region, patch, dims, depths, head_dim, window,
+        bottleneck{depth, heads, chunk}, decoder{depth, head_dim, window, up,
+        head_init}, mlp_ratio, shell{kind, ratio, rank, where}, dtype, remat`.
+      shelled: whether the shells of `model.shell` are there at all.
+    """
+
+    model: Any
+    shelled: bool = False
+
+    def setup(self):
+        m = self.model
+        if m.shell.where not in WHERE:
+            raise errors.unknown("model.shell.where", m.shell.where, WHERE)
+        level = WHERE.index(m.shell.where)
+
+        def common(reach):
+            kind = m.shell.kind if self.shelled and level >= reach else "none"
+            return dict(
+                shell=kind, ratio=m.shell.ratio, rank=m.shell.rank, dtype=jnp.dtype(m.dtype)
+            )
+
+        self.encoder = Encoder(
+            **common(2),
+            patch=m.patch,
+            dims=tuple(m.dims),
+            depths=tuple(m.depths),
+            head_dim=m.head_dim,
+            window=m.window,
+            region=m.region,
+            mlp_ratio=m.mlp_ratio,
+            remat=m.remat,
+        )
+        self.bottleneck = Bottleneck(
+            **common(1),
+            depth=m.bottleneck.depth,
+            heads=m.bottleneck.heads,
+            mlp_ratio=m.mlp_ratio,
+            chunk=m.bottleneck.chunk,
+        )
+        self.decoder = Decoder(
+            **common(0),
+            patch=m.patch,
+            depth=m.decoder.depth,
+            head_dim=m.decoder.head_dim,
+            window=m.decoder.window,
+            region=m.region,
+            mlp_ratio=m.mlp_ratio,
+            up=m.decoder.up,
+            head_init=m.decoder.head_init,
+            remat=m.remat,
+        )
+
+    def encode(self, regions: Float[Array, "r s s 3"]) -> list[Float[Array, "r h w c"]]:
+        return self.encoder(regions)
+
+    def mix(self, tokens, position, valid=None) -> Float[Array, "b l d"]:
+        return self.bottleneck(tokens, position, valid)
+
+    def decode(self, tokens, skips) -> Float[Array, "r s s 3"]:
+        """Of mixed tokens `[r t t d]` and the encoder's maps; without the input's share."""
+        return self.decoder(tokens, skips)
+
+    def __call__(
+        self, x: Float[Array, "b h w 3"], return_global: bool = False
+    ) -> Float[Array, "b h w 3"] | tuple:
+        """The restored images, unclipped, and on demand the mean mixed token `[b d]`.
+
+        Images whose sides are no multiple of the region are extended at the bottom
+        and the right by reflection, and cropped back.
+        """
+        b, h, w, _ = x.shape
+        s = self.model.region
+        rows, columns = -(-h // s), -(-w // s)
+        padded = jnp.pad(x, ((0, 0), (0, rows * s - h), (0, columns * s - w), (0, 0)), "reflect")
+        maps = self.encode(split(padded, s))
+        t = maps[-1].shape[1]
+        tokens = join(maps[-1], rows, columns)
+        position = np.stack(np.mgrid[: rows * t, : columns * t], -1).reshape(-1, 2)
+        mixed = self.mix(tokens.reshape(b, -1, tokens.shape[-1]), position)
+        y = self.decode(split(mixed.reshape(tokens.shape), t), maps)
+        y = join(y, rows, columns).astype(jnp.float32)[:, :h, :w] + x
+        return (y, mixed.astype(jnp.float32).mean(1)) if return_global else y
+
+
+def split(x: Float[Array, "b h w c"], side: int) -> Float[Array, "r s s c"]:
+    """Regions of `side`, row by row, image by image."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // side, side, w // side, side, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(-1, side, side, c)
+
+
+def join(x: Float[Array, "r s s c"], rows: int, columns: int) -> Float[Array, "b h w c"]:
+    """Inverse of `split`."""
+    s, c = x.shape[1], x.shape[-1]
+    x = x.reshape(-1, rows, columns, s, s, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(-1, rows * s, columns * s, c)

@@ -1,0 +1,184 @@
+"""DehazeXL-MoE-I as a task: what trains, what is measured and what is shipped.
+
+`config.stage` says which part of the method the task is:
+
+  dense                    the bare backbone on all degradations together
+  dehaze, derain, desnow   the same backbone with shells, on one degradation
+  router                   the gate on stored vectors (`vector`, `grid`, soft labels `q`)
+  system                   the whole: shared backbone, stacked experts, gate; inference only
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import FrozenConfigDict
+
+from wxjax import errors
+from wxjax.losses import terms
+from wxjax.metrics import perceptual, protocols, statistics
+from wxjax.ops import color
+from wxjax.systems.moei import router as routers
+from wxjax.systems.moei.backbone import Backbone
+from wxjax.systems.moei.engine import Engine, check_tiles, restore_images, restore_tiles
+from wxjax.task import DEGRADATIONS, Task
+
+EXPERTS = ("dehaze", "derain", "desnow")
+STAGES = ("dense", *EXPERTS, "router", "system")
+
+
+def make(config) -> Task:
+    """The task of `config.stage`; checks what the config says about the model."""
+    if config.stage not in STAGES:
+        raise errors.unknown("config.stage", config.stage, STAGES)
+    engine = make_engine(config)
+    check_tiles(config.model, config.tiles)
+    net = engine.shelled if config.stage in EXPERTS else engine.bare
+    losses = {name: dict(weights) for name, weights in config.losses.items()}
+    if config.stage == "router":
+        init = functools.partial(init_router, engine.router)
+        loss = functools.partial(router_loss, engine.router)
+    else:
+        init = functools.partial(init_backbone, net)
+        loss = functools.partial(image_loss, net, losses)
+    if config.stage in EXPERTS:  # a stage without a gate runs the network it trains
+        engine = engine._replace(bare=net)
+    return Task(
+        init=init,
+        loss=loss,
+        predict=functools.partial(predict, engine),
+        measure=functools.partial(
+            measure, protocol=config.evaluate.protocol, crop_border=config.evaluate.crop_border
+        ),
+        summarize=summarize,
+    )
+
+
+def make_engine(config) -> Engine:
+    """The modules of the system, from plain values."""
+    model = FrozenConfigDict(config.model.to_dict())
+    gate = config.router
+    return Engine(
+        bare=Backbone(model),
+        shelled=Backbone(model, shelled=True),
+        router=routers.Router(gate.kind, gate.width, gate.depth, len(EXPERTS), gate.dropout),
+        tiles=FrozenConfigDict(config.tiles.to_dict()),
+        int8=gate.int8,
+    )
+
+
+def init_backbone(net: Backbone, key, batch: Mapping) -> dict:
+    side = net.model.region
+    image = jnp.zeros((1, side, side, 3))
+    return {"params": {"backbone": net.init(key, image)["params"]}}
+
+
+def init_router(router: routers.Router, key, batch: Mapping) -> dict:
+    vector, grid = jnp.asarray(batch["vector"][:1]), jnp.asarray(batch["grid"][:1])
+    return {"params": {"router": router.init(key, vector, grid)["params"]}}
+
+
+def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step):
+    """Mean over the batch of the terms that each example's degradation asks for.
+
+    `losses[degradation][term]` is a weight; every term is logged by its name, as the
+    mean over the examples that it counts for.
+    """
+    image, target = batch["image"], batch["target"]
+    output = net.apply({"params": variables["params"]["backbone"]}, image)
+    names = sorted({name for weights in losses.values() for name in weights})
+    table = np.array(
+        [[losses.get(kind, {}).get(name, 0.0) for kind in DEGRADATIONS] for name in names],
+        np.float32,
+    )
+    values = terms.image_terms(names, output, target, image)
+    total, logs = jnp.float32(0), {}
+    for name, row in zip(names, jnp.asarray(table), strict=True):
+        weight = row[batch["degradation"]]
+        counted = (weight > 0).astype(jnp.float32)
+        logs[name] = (values[name] * counted).sum() / jnp.maximum(counted.sum(), 1)
+        total += (weight * values[name]).mean()
+    logs["psnr"] = -10 * jnp.log10(jnp.mean((output - target) ** 2, (1, 2, 3)) + 1e-10).mean()
+    return total, (logs, {})
+
+
+def router_loss(router: routers.Router, variables, batch, key, step):
+    """KL(q || p), the divergence of the gate from the soft labels, in nats."""
+    logits = router.apply(
+        {"params": variables["params"]["router"]},
+        batch["vector"],
+        batch["grid"],
+        deterministic=False,
+        rngs={"dropout": key},
+    )
+    log_p = jax.nn.log_softmax(logits)
+    q = batch["q"]
+    divergence = jnp.sum(q * (jnp.log(jnp.maximum(q, 1e-9)) - log_p), -1)
+    agree = (logits.argmax(-1) == q.argmax(-1)).astype(jnp.float32)
+    return divergence.mean(), ({"kl": divergence.mean(), "accuracy": agree.mean()}, {})
+
+
+def predict(engine: Engine, variables, batch: Mapping) -> dict:
+    """Restores a batch of images (`image`) or the tiles of one image (`tiles`).
+
+    Outputs are unclipped; `force` in the batch overrides the router (0 dense, 1 to 3
+    the experts, -1 the router's choice).
+    """
+    if "tiles" in batch:
+        return restore_tiles(engine, variables, batch)
+    return restore_images(engine, variables, batch["image"], batch.get("force", -1))
+
+
+def measure(outputs, batch, *, protocol: str, crop_border: int) -> dict[str, np.ndarray]:
+    """PSNR, SSIM, MSE and LPIPS of each example, on the 8-bit picture that is written."""
+    names = ("psnr", "ssim", "mse", "lpips")
+    values: dict[str, list] = {name: [] for name in names}
+    for output, target in zip(np.asarray(outputs["image"]), batch["target"], strict=True):
+        output, target = eight_bits(output), eight_bits(target)
+        found = protocols.measure(output, target, protocol, crop_border=crop_border)
+        found["lpips"] = perceptual_distance(output, target)
+        for name in names:
+            values[name].append(found[name])
+    return {name: np.asarray(column) for name, column in values.items()}
+
+
+def eight_bits(image) -> np.ndarray:
+    """uint8 as is; float images clipped and rounded as a file would be."""
+    image = np.asarray(image)
+    return image if image.dtype == np.uint8 else np.asarray(color.round_to_uint8(image))
+
+
+@functools.cache
+def compiled_distance():
+    apply = jax.jit(lambda weights, a, b: perceptual.apply(weights, a, b))
+    return apply, perceptual.weights("alexnet")
+
+
+def perceptual_distance(output: np.ndarray, target: np.ndarray) -> float:
+    """LPIPS (AlexNet, v0.1) of two uint8 images; sides under 64 px are extended by reflection."""
+    h, w, _ = output.shape
+    pad = ((0, max(0, 64 - h)), (0, max(0, 64 - w)), (0, 0))
+    pair = [np.pad(x, pad, mode="reflect")[None] / np.float32(255) for x in (output, target)]
+    apply, weights = compiled_distance()
+    return float(apply(weights, *pair)[0])
+
+
+def summarize(rows: list[dict]) -> dict[str, float]:
+    """Means a degradation, and their mean over degradations (macro)."""
+    metrics = [name for name in ("psnr", "ssim", "lpips") if name in rows[0]["metrics"]]
+    out = {}
+    for name in metrics:
+        means = {}
+        for kind in sorted({row["degradation"] for row in rows}):
+            values = [row["metrics"][name] for row in rows if row["degradation"] == kind]
+            finite = [v for v in values if v is not None and math.isfinite(v)]
+            if finite:
+                means[kind] = float(np.mean(finite))
+        out |= {f"{name}_{kind}": mean for kind, mean in means.items()}
+        out[f"{name}_macro"] = float(np.mean(list(means.values())))
+    if "psnr_macro" in out and "lpips_macro" in out:
+        out["hmean"] = float(statistics.h_mean(out["psnr_macro"], out["lpips_macro"]))
+    return out

@@ -1,0 +1,88 @@
+"""One writer a run folder."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import socket
+import time
+from collections.abc import Iterator
+
+from wxjax import errors, files
+
+NAME = "run.lock"
+STALE = 15 * 60.0  # seconds without a sign of life after which another host's lock is void
+
+
+class Lock:
+    def __init__(self, path: pathlib.Path):
+        self._path = path
+
+    def touch(self) -> None:
+        """A sign of life for other hosts, which cannot see this process."""
+        with contextlib.suppress(OSError):
+            os.utime(self._path)
+
+
+@contextlib.contextmanager
+def hold(folder: os.PathLike | str) -> Iterator[Lock]:
+    """Holds `folder/run.lock`, which names pid and host, while the block runs.
+
+    On one host the operating system frees the lock of a process that was killed. A lock left by
+    another host is void after 15 minutes without a sign of life.
+
+    Raises:
+      InputError: where another process trains in this folder.
+    """
+    path = pathlib.Path(folder) / NAME
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = _open(path)
+    except OSError as error:
+        raise files.explain(error, path) from error
+    try:
+        os.ftruncate(handle, 0)
+        owner = {"pid": os.getpid(), "host": socket.gethostname()}
+        os.pwrite(handle, json.dumps(owner).encode(), 0)
+        yield Lock(path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        os.close(handle)
+
+
+def _open(path: pathlib.Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = _owner(handle)
+            os.close(handle)
+            raise _taken(path, owner) from None
+        owner, age = _owner(handle), time.time() - os.fstat(handle).st_mtime
+        # A file system may not pass flock between hosts: there, age decides.
+        if owner and owner.get("host") != socket.gethostname() and age < STALE:
+            os.close(handle)
+            raise _taken(path, owner)
+        # Its last owner may have removed the file between our opening and our locking.
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_ino == os.fstat(handle).st_ino:
+                return handle
+        os.close(handle)
+
+
+def _owner(handle: int) -> dict:
+    try:
+        return dict(json.loads(os.pread(handle, 4096, 0)))
+    except (ValueError, TypeError):
+        return {}
+
+
+def _taken(path: pathlib.Path, owner: dict) -> errors.InputError:
+    return errors.InputError(
+        f"workdir={str(path.parent)!r}: process {owner.get('pid', '?')} on "
+        f"{owner.get('host', 'this host')} trains in this folder. Wait for it, choose another "
+        f"workdir, or, if it is gone, remove {str(path)!r}."
+    )
