@@ -60,12 +60,16 @@ def schedule(config: Any, num_steps: int) -> optax.Schedule:
         raise errors.unknown("optimizer.schedule", config.schedule, SCHEDULES)
     if not 0 <= config.warmup_steps < num_steps:
         raise errors.bad(
-            "optimizer.warmup_steps", config.warmup_steps, f"expected 0 <= it < num_steps={num_steps}"
+            "optimizer.warmup_steps",
+            config.warmup_steps,
+            f"expected 0 <= it < num_steps={num_steps}",
         )
     peak, warmup = config.learning_rate, config.warmup_steps
     if config.schedule == "cosine":
         end = getattr(config, "end_value", 0.0)
-        return optax.warmup_cosine_decay_schedule(0.0 if warmup else peak, peak, warmup, num_steps, end)
+        return optax.warmup_cosine_decay_schedule(
+            0.0 if warmup else peak, peak, warmup, num_steps, end
+        )
     rise = optax.linear_schedule(0.0, peak, warmup)
     return optax.join_schedules([rise, optax.constant_schedule(peak)], [warmup])
 

@@ -30,7 +30,7 @@ class SummaryWriter:
     """Event files in `logdir`. Use as a context manager: leaving it flushes and closes."""
 
     def __init__(self, logdir: os.PathLike | str, *, first_step: int = 0):
-        """A `first_step` above 0 makes readers drop what an earlier, longer try wrote from it on."""
+        """With a `first_step`, readers drop what an earlier, longer try wrote from it on."""
         try:
             self._file = EventFileWriter(str(logdir))
         except OSError as error:
@@ -65,9 +65,7 @@ class SummaryWriter:
             Summary.Value(
                 tag=name,
                 metadata=SummaryMetadata(plugin_data=plugin),
-                tensor=TensorProto(
-                    dtype=DT_STRING, string_val=[text.encode()], tensor_shape=shape
-                ),
+                tensor=TensorProto(dtype=DT_STRING, string_val=[text.encode()], tensor_shape=shape),
             )
             for name, text in texts.items()
         ]
@@ -100,10 +98,18 @@ def _picture(image: np.ndarray) -> Summary.Image:
 class RunWriter(SummaryWriter):
     """Event files plus metrics.jsonl: rows {"step", name: number or null}, each step once."""
 
-    def __init__(self, workdir: os.PathLike | str, *, after: int = 0):
-        """Continues behind step `after`: rows of later steps, or one cut by a kill, go."""
+    def __init__(self, workdir: os.PathLike | str, *, after: int = 0, again: str = ""):
+        """Continues behind step `after`: rows of later steps, or one cut by a kill, go.
+
+        So do rows of that step with a name that starts with `again`, which is to be redone.
+        """
         self._path = pathlib.Path(workdir) / ROWS
-        files.write_jsonl(self._path, [r for r in _whole_rows(self._path) if r["step"] <= after])
+
+        def stays(row):
+            redone = again and row["step"] == after and any(k.startswith(again) for k in row)
+            return row["step"] <= after and not redone
+
+        files.write_jsonl(self._path, filter(stays, _whole_rows(self._path)))
         super().__init__(workdir, first_step=after + 1 if after else 0)
         self._rows = open(self._path, "a", encoding="utf-8")
 
