@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-BETA = (0.12, 1.7)  # scattering at strength 0 and 1, for depth scaled to at most 1
+BETA = (0.10, 1.4)  # scattering at strength 0 and 1, for depth scaled to at most 1
 
 
 def airlight(rng: np.random.Generator, low: float, high: float) -> Float[np.ndarray, "3"]:
