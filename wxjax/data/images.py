@@ -30,7 +30,7 @@ from jaxtyping import Float32
 
 from wxjax import errors, files
 from wxjax.data.formats import jpeg, png, tiff, webp
-from wxjax.data.formats.container import Broken, Header, Layout, Samples, sideways, turn
+from wxjax.data.formats.container import Broken, Header, Layout, Samples, turn
 
 SUFFIXES = {
     ".jpg": "JPEG",
@@ -178,7 +178,7 @@ def to_rgb(picture: Picture) -> Float32[np.ndarray, "h w 3"]:
         alpha = unit[..., -1:]
         colour = np.divide(colour, alpha, out=np.zeros_like(colour), where=alpha > 0)
     shape = (*colour.shape[:2], 3)
-    return np.ascontiguousarray(np.broadcast_to(np.clip(colour, 0, 1), shape))
+    return np.array(np.broadcast_to(np.clip(colour, 0, 1), shape), order="C")
 
 
 def _colours(layout: Layout) -> int:
@@ -257,7 +257,6 @@ def summary(picture: Picture) -> dict:
         "width": width,
         "height": height,
         "orientation_applied": picture.header.orientation,
-        "sideways": sideways(picture.header.orientation),
         "copied": picture.copied,
         "notices": list(picture.notices),
     }

@@ -131,11 +131,13 @@ def _subsampling(frame: bytes, swap: bool) -> int:
 
 
 def _stored_as_rgb(parts: list[tuple[int, bytes]], frame: bytes) -> bool:
+    """As libjpeg decides: a JFIF header means YCbCr, then Adobe's flag, then the names."""
+    if any(marker == _APP0 and body.startswith(b"JFIF\0") for marker, body in parts):
+        return False
     adobe = [body for marker, body in parts if marker == _APP14 and body.startswith(b"Adobe")]
     if adobe and len(adobe[0]) >= 12:
         return adobe[0][11] == 0
-    jfif = any(marker == _APP0 and body.startswith(b"JFIF\0") for marker, body in parts)
-    return not jfif and bytes(frame[6 + 3 * i] for i in range(3)) == b"RGB"
+    return bytes(frame[6 + 3 * i] for i in range(3)) == b"RGB"
 
 
 def _splice(fresh: bytes, parts: list[tuple[int, bytes]], turned: int) -> bytes:

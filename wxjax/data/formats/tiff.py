@@ -27,6 +27,7 @@ _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BASE = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
 _NAMES = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr"}
 _STRIP_BYTES = 1 << 20
+_TILE_PIXELS = 1 << 24
 
 
 def recognise(data: bytes) -> bool:
@@ -97,6 +98,8 @@ def _check_segments(page: _Page, size: int) -> None:
         across, down = page.width, min(page.value(ROWS, page.height), page.height)
     if not across or not down:
         raise Broken("no strip size")
+    if across * down > max(_TILE_PIXELS, 4 * page.width * page.height):
+        raise Broken(f"tiles of {across}x{down} for {page.width}x{page.height} pixels")
     wanted = -(-page.width // across) * -(-page.height // down)
     wanted *= page.channels if page.value(PLANAR, 1) == 2 else 1
     if len(offsets) != wanted or len(counts) != wanted:

@@ -1,0 +1,124 @@
+"""Which pictures a job works on, and where each one goes."""
+
+import os
+import pathlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from wxjax import errors, files
+from wxjax.data import images
+
+Path = str | os.PathLike
+
+
+class Failure(NamedTuple):
+    """A file that was not restored; `reason` is a whole line that names it."""
+
+    path: str
+    reason: str
+
+
+class Item(NamedTuple):
+    """A picture to restore: the file, and its place under the output folder."""
+
+    source: pathlib.Path
+    relative: pathlib.Path
+
+
+def find(
+    inputs: Sequence[Path], *, besides: Path | None = None
+) -> tuple[list[Item], list[Failure]]:
+    """Pictures among files and, with all below them, folders; sorted within a folder.
+
+    A folder's tree is kept in `Item.relative`. Names that begin with a dot are left out,
+    links to folders are not followed, nor is `besides` (where the outputs go) entered.
+
+    Returns:
+      The pictures, and what was named but cannot be one: a missing file, a file of
+      another kind, a folder without a picture.
+
+    Raises:
+      InputError: where none of the inputs exists.
+    """
+    paths = [pathlib.Path(path) for path in inputs]
+    if not any(os.path.lexists(path) for path in paths):
+        names = ", ".join(repr(str(path)) for path in paths) or "nothing"
+        raise errors.InputError(f"cannot read {names}: no such file or folder.")
+    items: list[Item] = []
+    failures: list[Failure] = []
+    avoid = None if besides is None else pathlib.Path(besides).resolve()
+    for path in paths:
+        if path.is_dir():
+            found = [Item(file, file.relative_to(path)) for file in _walk(path, avoid)]
+            reason = f"no picture in folder {str(path)!r} ({_kinds()})."
+        else:
+            supported = path.suffix.lower() in images.SUFFIXES
+            found = [Item(path, pathlib.Path(path.name))] if supported else []
+            reason = f"cannot read {str(path)!r}: expected one of {_kinds()}."
+            if not os.path.lexists(path):
+                found, reason = [], f"cannot read {str(path)!r}: no such file or folder."
+        items += found
+        if not found:
+            failures.append(Failure(str(path), reason))
+    return _once(items), failures
+
+
+def _walk(folder: pathlib.Path, avoid: pathlib.Path | None) -> Iterable[pathlib.Path]:
+    for here, folders, names in os.walk(folder):
+        place = pathlib.Path(here)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and (place / name).resolve() != avoid
+        )
+        for name in sorted(names):
+            if not name.startswith(".") and pathlib.Path(name).suffix.lower() in images.SUFFIXES:
+                yield place / name
+
+
+def _kinds() -> str:
+    return ", ".join(images.SUFFIXES)
+
+
+def _once(items: list[Item]) -> list[Item]:
+    """A file named twice, or by itself and within its folder, is one piece of work."""
+    return list({(item.source.resolve(), item.relative): item for item in items}.values())
+
+
+def check(items: Sequence[Item], inputs: Sequence[Path], out: pathlib.Path) -> None:
+    """Makes the output folder and refuses a job that would overwrite inputs or itself.
+
+    Raises:
+      InputError: where `out` cannot be written, is an input folder, would receive a file
+        over an input, or two inputs would get one output name.
+    """
+    alike = _probe(out)
+    home = out.resolve()
+    cure = "Choose another output folder."
+    if any(pathlib.Path(path).resolve() == home for path in inputs):
+        raise errors.bad("out", str(out), "expected a folder other than the input's", cure)
+    sources = {item.source.resolve(): item.source for item in items}
+    taken: dict[str, pathlib.Path] = {}
+    for source, relative in items:
+        target = out / relative
+        if target.resolve() in sources:
+            rule = f"{str(relative)!r} would overwrite an input"
+            raise errors.bad("out", str(out), rule, cure)
+        key = str(relative)
+        key = unicodedata.normalize("NFC", key).casefold() if alike else key
+        if key in taken:
+            raise errors.InputError(
+                f"{str(taken[key])!r} and {str(source)!r} would both be written to "
+                f"{str(target)!r}. Restore them into different folders."
+            )
+        taken[key] = source
+
+
+def _probe(out: pathlib.Path) -> bool:
+    """Writes and removes a file; returns whether names differing in case are one file."""
+    probe = out / ".wxjax-probe"
+    files.write_bytes(probe, b"")
+    alike = (out / ".WXJAX-PROBE").exists()
+    probe.unlink(missing_ok=True)
+    return alike
