@@ -42,7 +42,7 @@ def criterion(
     value, low, high = (
         None if estimate is None else estimate.get(k) for k in ("value", "low", "high")
     )
-    sign = (">" if above else "<") + ("" if strict else "=")
+    sign = (">" if strict else "≥") if above else ("<" if strict else "≤")
     shown = f"{100 * bound:g} %" if unit == "%" else f"{bound:g} {unit}".strip()
     met = None
     if value is not None:
@@ -80,7 +80,7 @@ def _oracle(moe: Mapping) -> dict:
     note = f"nearness {near}" if gap is not None else "not measured: needs every expert and dense"
     line = criterion("Oracle-Gap, or nearness to the Oracle", GAP, value, above=False, unit="dB",
                      note=note)  # fmt: skip
-    line["threshold"] = f"<= {GAP} dB or >= {100 * NEARNESS:.0f} %"
+    line["threshold"] = f"≤ {GAP} dB or ≥ {100 * NEARNESS:.0f} %"
     if gap is not None:
         line["met"] = bool(line["met"] or (nearness is not None and nearness >= NEARNESS))
     return line
