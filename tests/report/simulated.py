@@ -21,10 +21,11 @@ COST = {
     ],
     "overhead": {"actual_over_dense": {"median": 1.018, "low": 1.006, "high": 1.031, "n": 9}},
 }  # fmt: skip
-BUDGET = {"dense": 1_200_000, "experts": {"dehaze": 400_000, "derain": 400_000, "desnow": 400_000}}
+BUDGET = {"presentations_dense": 1_200_000, "presentations_experts": 1_200_000}
 META = {
     "backbone": "DehazeXL-structured, tiny", "version": "0.1.0", "commit": "0123abc", "seed": 0,
     "weights_hash": "9f2c51", "data_hash": "77aa01", "budget": BUDGET,
+    "calibration": {"temperature": 1.31, "tau": 0.62},
 }  # fmt: skip
 
 

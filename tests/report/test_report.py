@@ -10,7 +10,8 @@ import pytest
 
 from tests.report import simulated
 from wxjax import errors, files
-from wxjax.report import build, cells, evidence, figures, tables
+from wxjax.report import cells, evidence, figures, tables
+from wxjax.report.build import build
 
 CHROMIUM = shutil.which("chromium")
 PROBE = """
@@ -217,8 +218,12 @@ def test_a_pipe_in_a_cell_stays_in_its_cell():
 
 def test_cost_is_shown_by_whatever_names_it_has():
     first, second = tables.cost(
-        {"device": "d", "cases": [{"name": "a", "size": [2, 3], "odd": 1.5}], "free": {"x": 2}}
+        {
+            "device": "d",
+            "cases": [{"name": "a", "size": [2, 3], "odd_one": 1.5, "flops_g": 2}],
+            "free": {"x": 2},
+        }
     )
-    assert first.header == ("Case", "Size", "odd")
-    assert [cell.text for cell in first.rows[0]] == ["a", "2 × 3", "1.5"]
-    assert [cell.text for cell in second.rows[0]] == ["free: x", "2"]
+    assert first.header == ("Case", "Size", "Odd one", "GFLOP")
+    assert [cell.text for cell in first.rows[0]] == ["a", "2 × 3", "1.5", "2"]
+    assert [cell.text for cell in second.rows[0]] == ["Free: x", "2"]

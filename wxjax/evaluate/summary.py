@@ -66,7 +66,7 @@ def summarize(
         "comparisons": _comparisons(table),
         "moe": routes.moe(table),
         "curves": routes.curves(table),
-        "efficiency": _efficiency(chosen, cost),
+        "efficiency": _efficiency(chosen),
         "apart": _apart(everything, table),
     }
     actual = summary["variants"].get("actual", {"macro": {}})["macro"]
@@ -77,10 +77,17 @@ def summarize(
         summary["budget"] = dict(meta["budget"])
     known = {"model", "backbone", "track", "protocol", "budget", *META}
     summary["meta"] = {key: value for key, value in meta.items() if key not in known}
-    summary["criteria"] = criteria.decide(summary, cost)
-    summary = plain(summary)
-    schema.validate("summary", summary)
-    return summary
+    return with_cost(plain(summary), cost)
+
+
+def with_cost(summary: Mapping[str, Any], cost: Mapping[str, Any] | None) -> dict:
+    """The summary with its criteria and FLOPs decided anew from `cost.json` (after `bench`)."""
+    cases = {case.get("name"): case for case in (cost or {}).get("cases") or []}
+    efficiency = {**summary["efficiency"], "flops_g": cases.get("actual", {}).get("flops_g")}
+    updated = {**summary, "efficiency": efficiency}
+    updated["criteria"] = plain(criteria.decide(updated, cost))
+    schema.validate("summary", updated)
+    return updated
 
 
 def plain(value: Any) -> Any:
@@ -123,8 +130,8 @@ def _comparisons(table: Table) -> dict:
     return {pair: entry for pair, entry in found.items() if entry}
 
 
-def _efficiency(rows: list, cost: Mapping | None) -> dict:
-    """Medians over the rows of the Actual variant (at the images' own sizes), FLOPs of `cost`."""
+def _efficiency(rows: list) -> dict:
+    """Medians over the rows of the Actual variant, at the images' own sizes."""
     costs = [row["cost"] for row in rows if row["variant"] == "actual" and row.get("cost")]
 
     def median(key: str) -> float | None:
@@ -132,9 +139,7 @@ def _efficiency(rows: list, cost: Mapping | None) -> dict:
         return float(np.median(values)) if values else None
 
     latency = median("latency_ms")
-    cases = {case.get("name"): case for case in (cost or {}).get("cases") or []}
     return {
-        "flops_g": cases.get("actual", {}).get("flops_g"),
         "latency_ms": latency,
         "ms_per_mp": median("ms_per_mp"),
         "mem_gb": max((c["mem_gb"] for c in costs if c.get("mem_gb") is not None), default=None),

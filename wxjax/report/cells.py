@@ -78,8 +78,21 @@ def markdown(table: Table) -> str:
     return f"### {table.caption}\n\n{body}{note}\n"
 
 
+TITLES = {
+    "flops_g": "GFLOP",
+    "latency_ms": "Latency, ms",
+    "ms_per_mp": "ms per megapixel",
+    "peak_mem_gb": "Peak memory, GB",
+    "mem_gb": "Memory, GB",
+    "efficiency": "Share of the matmul rate",
+    "matmul_gflops": "Matmul rate, GFLOP/s",
+}
+
+
 def title(key: str) -> str:
-    return key.replace("_", " ").replace(".", ": ")
+    """A key of a JSON file as words: "overhead.a_over_b" is "Overhead: a over b"."""
+    words = TITLES.get(key) or key.replace("_", " ").replace(".", ": ")
+    return words[:1].upper() + words[1:] if key not in TITLES else words
 
 
 def plain(value: object) -> str:

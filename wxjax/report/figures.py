@@ -224,7 +224,10 @@ def training(figure, dress: Dress, stages: Mapping[str, Sequence[Mapping]]) -> N
         axes.plot(steps, values, color=dress.accent, alpha=0.3, linewidth=1)
         axes.plot(steps, _running_median(values), color=dress.accent)
         if min(values) > 0:
-            axes.set_yscale("log")
+            axes.set_yscale("log", subs=(1, 2, 5))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("{x:g}")
+            axes.tick_params(axis="y", which="minor", length=0)
         axes.set_title(name, loc="left")
         axes.set_xlabel("step" if axes in panels[-2:] else "")
     for axes in panels[len(stages) :]:

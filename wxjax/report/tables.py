@@ -194,8 +194,8 @@ def budget(summary: Mapping) -> Table | None:
     entries = summary.get("budget")
     if not entries:
         return None
-    rows = [(Cell(str(name)), Cell(plain(value))) for name, value in flat(entries)]
-    return Table("Training budget (image presentations)", ("Stage", "Presentations"), rows)
+    rows = [(Cell(title(name)), Cell(plain(value))) for name, value in flat(entries)]
+    return Table("Training budget", ("Quantity", "Value"), rows)
 
 
 def cost(measured: Mapping | None) -> list[Table]:
@@ -232,6 +232,7 @@ def provenance(summary: Mapping) -> Table:
         "data_hash",
     )  # fmt: skip
     entries = {k: summary.get(k) for k in keys} | dict(flat(summary.get("settings") or {}))
+    entries |= dict(flat(summary.get("meta") or {}))
     rows = [(Cell(title(k)), Cell(plain(v))) for k, v in entries.items()]
     return Table("Provenance", ("Quantity", "Value"), rows)
 
