@@ -78,3 +78,17 @@ def test_orientation_has_finite_gradients(image):
         return sum(v.sum() for v in filters.orientation(*filters.structure_tensor(x, 1.0)))
 
     assert jnp.isfinite(jax.grad(coherence)(image)).all()
+
+
+@pytest.mark.parametrize("axis", [filters.ROWS, filters.COLUMNS])
+def test_the_gradient_of_a_correlation_is_the_one_jax_derives(axis):
+    weights = np.array([0.5, -1.0, 0.0, 2.0])
+
+    def plain(x):
+        length = x.shape[axis] - 3
+        cut = [jax.lax.slice_in_dim(x, k, k + length, axis=axis % 4) for k in range(4)]
+        return jnp.sin(sum(w * c for w, c in zip(weights, cut, strict=True))).sum()
+
+    x = jnp.asarray(NOISE)
+    found = jax.jit(jax.grad(lambda v: jnp.sin(filters.correlate(v, weights, axis)).sum()))(x)
+    np.testing.assert_allclose(found, jax.jit(jax.grad(plain))(x), atol=1e-5)

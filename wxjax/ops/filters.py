@@ -6,6 +6,7 @@ Borders repeat the image mirrored at its edge pixels (`reflect` of NumPy: the ed
 not doubled); an image of one row or column is mirrored onto itself.
 """
 
+import functools
 import math
 
 import jax
@@ -25,14 +26,36 @@ def gaussian_kernel(sigma: float, radius: int | None = None) -> Float[np.ndarray
 
 
 def correlate(x: Float[Array, "*b h w c"], weights: np.ndarray, axis: int) -> Float[Array, "..."]:
-    """sum_k weights[k] x[i + k] along `axis`, where the whole window fits ("valid")."""
+    """sum_k weights[k] x[i + k] along `axis`, where the whole window fits ("valid").
+
+    Reverse-mode differentiable only. Call it inside compiled code: outside, every shifted
+    slice is a program of its own.
+    """
+    return _correlate(x, tuple(float(w) for w in weights), axis % x.ndim)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _correlate(x: Array, weights: tuple[float, ...], axis: int) -> Array:
     length = x.shape[axis] - len(weights) + 1
     terms = (
-        float(w) * jax.lax.slice_in_dim(x, k, k + length, axis=axis % x.ndim)
-        for k, w in enumerate(weights)
-        if w != 0
+        w * jax.lax.slice_in_dim(x, k, k + length, axis=axis) for k, w in enumerate(weights) if w
     )
     return sum(terms)
+
+
+def _forward(x: Array, weights: tuple[float, ...], axis: int) -> tuple[Array, None]:
+    return _correlate(x, weights, axis), None
+
+
+def _backward(weights: tuple[float, ...], axis: int, _: None, slope: Array) -> tuple[Array]:
+    # The transpose that JAX derives sums padded arrays: the gradient of SSIM took 687 ms on two
+    # cores (4 x 256 x 256 x 3), and takes 104 with one padded array and the kernel turned round.
+    pad = [(0, 0)] * slope.ndim
+    pad[axis] = (len(weights) - 1, len(weights) - 1)
+    return (_correlate(jnp.pad(slope, pad), weights[::-1], axis),)
+
+
+_correlate.defvjp(_forward, _backward)
 
 
 def separable(
