@@ -29,10 +29,16 @@ save_variables = weights.save
 
 
 class _Quiet(logging.Filter):
-    """Orbax narrates each save in 190 lines; its errors pass."""
+    """Orbax narrates each save in 190 lines; its errors pass.
+
+    Not those of its futures: it raises them too, and they are reported from there in one line
+    instead of a traceback a thread.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "orbax" not in record.pathname or record.levelno >= logging.ERROR
+        if "orbax" not in record.pathname:
+            return True
+        return record.levelno >= logging.ERROR and not record.pathname.endswith("future.py")
 
 
 _QUIET = _Quiet()
@@ -185,13 +191,15 @@ class Store:
             yield
         except Exception as error:  # whatever the storage raises, the run must stop and say why
             reason = " ".join(str(error).split())[:400] or type(error).__name__
+            if code := re.search(r"os_error_code='(\d+)'", reason):  # tensorstore, not an OSError
+                error = OSError(int(code[1]), os.strerror(int(code[1])))
             if isinstance(error, OSError):
                 reason = str(files.explain(error, self.folder))
             intact = steps(self.folder)
             raise errors.InputError(
                 f"checkpoint {self._saving} was not saved: {reason.rstrip('.')}. "
                 + (f"Step {intact[-1]} is intact; " if intact else "")
-                + "free the cause, then run the same command again to go on."
+                + "nothing later is kept."
             ) from error
 
     def check(self) -> None:
