@@ -149,6 +149,25 @@ def _all() -> dict[str, tuple[bytes, np.ndarray | None, int]]:
         "lossy.webp": (pillow(photo, "WEBP", quality=90), None, 12),
         "lossy-alpha.webp": (pillow(Image.fromarray(smooth(4)), "WEBP", quality=90), None, 12),
     }  # fmt: skip
+    fax = Image.fromarray(bits[..., 0]).convert("1")
+    for coding in ("group3", "group4", "tiff_ccitt"):
+        found[f"{coding}.tif"] = (pillow(fax, "TIFF", compression=coding, exif=b""), bits, 0)
+    twelve = smooth(3, 4095, np.uint16)
+    widened = ((twelve.astype(np.uint32) * 65535 * 2 + 4095) // (2 * 4095)).astype(np.uint16)
+    found["12-rgb.tif"] = (tiff(twelve, bitspersample=12), widened, 0)
+    predicted = tiff(strange(), compression="zlib", predictor=True)
+    found["float-predicted.tif"] = (predicted, strange(), 0)
+    half = strange().astype(np.float16)
+    found["float-16.tif"] = (tiff(half, byteorder=">"), half.astype(np.float32), 0)
+    mirrored = np.frombuffer(imagecodecs.bitorder_encode(rgb8.tobytes()), np.uint8)
+    unit, fill_order = struct.pack("<HHI", 296, 3, 1), struct.pack("<HHIH", 266, 3, 1, 2)
+    low_bit_first = tiff(mirrored.reshape(rgb8.shape))
+    at = low_bit_first.index(unit)  # tifffile writes no fill order: one tag becomes another
+    low_bit_first = low_bit_first[:at] + fill_order + low_bit_first[at + 10 :]
+    found["8-rgb-low-bit-first.tif"] = (low_bit_first, rgb8, 0)
+    found["16-rgb-planes-tiles-predicted.tif"] = (
+        tiff(np.moveaxis(rgb16, -1, 0), planarconfig="separate", tile=(16, 32),
+             compression="lzw", predictor=True), rgb16, 0)  # fmt: skip
     found["palette-alpha.png"] = transparent_palette(indexed, colours)
     key = tuple(int(value) for value in rgb8[0, 0])
     alpha = np.where((rgb8 == key).all(-1, keepdims=True), 0, 255).astype(np.uint8)
