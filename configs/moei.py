@@ -29,13 +29,17 @@ def get_config(size: str = "default") -> ConfigDict:
     config.seed = 0
 
     config.data = dict(
-        name="embedded",  # or the folder's layout: folder, jsonl, allweather, ...
+        name="embedded",  # or path (a folder or meta.jsonl at `root`) or tfds
         root="",
+        seed=0,
         crops=(128,),  # a curriculum: equal parts of training
         batch_size=8,
         count=900,  # embedded set only: training crops synthesized before the first step
         crop=160,  # their side in pixels
-        rotate=True,
+        eval_count=90,  # embedded set only: examples of each split that is not trained on
+        eval_crop=256,
+        augment="dihedral",
+        emphasis=0.5,  # late in training, severe and edge-rich examples come more often
     )
     config.model = dict(
         region=128,
@@ -116,7 +120,7 @@ def get_config(size: str = "default") -> ConfigDict:
     config.evaluate = dict(protocol="default", crop_border=0, top2=True, samples=9)
 
     if size == "tiny":
-        config.data.update(crops=(32,), batch_size=4, count=24, crop=48)
+        config.data.update(crops=(32,), batch_size=4, count=24, crop=48, eval_count=9, eval_crop=64)
         config.model.update(region=32, dims=(8, 16), depths=(1, 1), head_dim=8, window=4)
         config.model.bottleneck.update(heads=2)
         config.model.decoder.update(head_dim=16, window=4)
@@ -130,7 +134,7 @@ def get_config(size: str = "default") -> ConfigDict:
             stage.checkpoint.every_steps = stage.evaluate.every_steps = 2
             stage.optimizer.warmup_steps = 1
     if size == "paper":
-        config.data.update(name="jsonl", crops=(256, 384, 512), batch_size=32)
+        config.data.update(name="path", crops=(256, 384, 512), batch_size=32)
         config.model.update(
             region=256,
             dims=(96, 192, 384, 768),

@@ -14,7 +14,7 @@ LAYERS = (
     {"evaluate", "restore", "report"},
     {"train"},
     {"recipes"},
-    {"main"},
+    {"settings", "commands", "main"},
 )
 # A loop is handed a Task; data, systems and interop meet only in arrays; a report reads files.
 APART = [

@@ -42,15 +42,17 @@ def differing(names: Sequence[str], unfrozen: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in owned)
 
 
-def stack(experts: Sequence[Mapping], names: Sequence[str]) -> Flat:
-    """The named leaves of networks of one structure, each with a leading axis k."""
+def stack(experts: Sequence[Mapping], names: Sequence[str]) -> dict:
+    """The named leaves of networks of one structure as one tree, each with a leading axis k."""
     flats = [flatten(params) for params in experts]
-    return {name: jnp.stack([jnp.asarray(flat[name]) for flat in flats]) for name in names}
+    return unflatten(
+        {name: jnp.stack([jnp.asarray(flat[name]) for flat in flats]) for name in names}
+    )
 
 
-def choose(shared: Mapping, deltas: Mapping[str, Array], index: Int[Array, ""] | int) -> dict:
+def choose(shared: Mapping, deltas: Mapping, index: Int[Array, ""] | int) -> dict:
     """The parameters of one expert; a traced index serves every route with one program."""
-    chosen = {name: jnp.asarray(leaf)[index] for name, leaf in deltas.items()}
+    chosen = {name: jnp.asarray(leaf)[index] for name, leaf in flatten(deltas).items()}
     return unflatten({**flatten(shared), **chosen})
 
 

@@ -40,8 +40,6 @@ def top_p(probs: Float[Array, "*b k"], p: float) -> Float[Array, "*b k"]:
     return weights / weights.sum(-1, keepdims=True)
 
 
-def abstain(
-    probs: Float[Array, "*b k"], threshold: Float[Array, ""] | float
-) -> Int[Array, "*b"]:
+def abstain(probs: Float[Array, "*b k"], threshold: Float[Array, ""] | float) -> Int[Array, "*b"]:
     """Index of the chosen expert counted from 1, or 0 where no probability reaches `threshold`."""
     return jnp.where(probs.max(-1) < threshold, 0, 1 + jnp.argmax(probs, -1)).astype(jnp.int32)

@@ -114,9 +114,10 @@ def assemble_on_device(
     height, width = (np.max(corner, 0) + tile).tolist()
     total = np.zeros((height, width, 1), np.float32)
     for y, x in corner:
-        total[y : y + tile, x : x + tile] += np.asarray(window(blend, tile, overlap))[
-            :, None, None
-        ] * np.asarray(window(blend, tile, overlap))[None, :, None]
+        total[y : y + tile, x : x + tile] += (
+            np.asarray(window(blend, tile, overlap))[:, None, None]
+            * np.asarray(window(blend, tile, overlap))[None, :, None]
+        )
 
     def paste(sums, item):
         (y, x), output = item

@@ -190,9 +190,9 @@ class BottleneckLayer(Shell):
         z = exact_gelu(dense(hidden, d, "gate")(z)) * dense(hidden, d, "up")(z)
         x = x + dense(d, hidden, "down")(z)
         if self.shell in ("adapter", "film"):  # tokens have no grid here: a row of pixels
-            x = adapter.after_block(
-                self.shell, x[:, None], ratio=self.ratio, dtype=self.dtype
-            )[:, 0]
+            x = adapter.after_block(self.shell, x[:, None], ratio=self.ratio, dtype=self.dtype)[
+                :, 0
+            ]
         return x
 
 
@@ -311,9 +311,7 @@ class Decoder(Shell):
             x = Expand(x.shape[-1] // 4, self.up, self.dtype, name=f"up{side * 2}")(x)
             side *= 2
         init = nn.initializers.zeros if self.head_init == "zeros" else torch_uniform(x.shape[-1])
-        return LoRADense(
-            3, use_bias=False, dtype=self.dtype, kernel_init=init, name="output"
-        )(x)
+        return LoRADense(3, use_bias=False, dtype=self.dtype, kernel_init=init, name="output")(x)
 
 
 class Backbone(nn.Module):

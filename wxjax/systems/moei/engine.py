@@ -139,8 +139,10 @@ def encode(net: Backbone, params, images, batch, settings) -> Mixed:
         weight = jnp.asarray((ramp[:, None] * ramp).reshape(1, t * t, 1))
         weighted = tokens.reshape(n, t * t, d) * weight
         sums = jnp.zeros((total, d)).at[index].add(weighted, mode="drop")
-        share = jnp.zeros((total, 1)).at[index].add(
-            jnp.broadcast_to(weight, (n, t * t, 1)), mode="drop"
+        share = (
+            jnp.zeros((total, 1))
+            .at[index]
+            .add(jnp.broadcast_to(weight, (n, t * t, 1)), mode="drop")
         )
         valid = (share[:, 0] > 0).astype(jnp.float32)
         position = jnp.stack(jnp.divmod(jnp.arange(total), extent[1]), -1)
@@ -156,9 +158,7 @@ def encode(net: Backbone, params, images, batch, settings) -> Mixed:
 def decide(engine: Engine, variables: Mapping, seen: Mapping) -> dict[str, Any]:
     """The gate: calibrated probabilities, the index they choose, and whether it is dense."""
     params, calibration = variables["params"]["router"], variables["calibration"]
-    logits = routers.logits(
-        engine.router, params, seen["vector"], seen["grid"], int8=engine.int8
-    )
+    logits = routers.logits(engine.router, params, seen["vector"], seen["grid"], int8=engine.int8)
     weights = routing.probabilities(logits, calibration["temperature"])
     index = routing.abstain(weights, calibration["threshold"])
     return {

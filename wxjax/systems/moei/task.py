@@ -90,14 +90,11 @@ def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step):
     image, target = batch["image"], batch["target"]
     output = net.apply({"params": variables["params"]["backbone"]}, image)
     names = sorted({name for weights in losses.values() for name in weights})
-    table = np.array(
-        [[losses.get(kind, {}).get(name, 0.0) for kind in DEGRADATIONS] for name in names],
-        np.float32,
-    )
     values = terms.image_terms(names, output, target, image)
     total, logs = jnp.float32(0), {}
-    for name, row in zip(names, jnp.asarray(table), strict=True):
-        weight = row[batch["degradation"]]
+    for name in names:
+        row = [terms.weight_at(losses.get(kind, {}).get(name, 0.0), step) for kind in DEGRADATIONS]
+        weight = jnp.stack([jnp.float32(w) for w in row])[batch["degradation"]]
         counted = (weight > 0).astype(jnp.float32)
         logs[name] = (values[name] * counted).sum() / jnp.maximum(counted.sum(), 1)
         total += (weight * values[name]).mean()
@@ -143,6 +140,13 @@ def measure(outputs, batch, *, protocol: str, crop_border: int) -> dict[str, np.
         for name in names:
             values[name].append(found[name])
     return {name: np.asarray(column) for name, column in values.items()}
+
+
+def squared_error(outputs, batch) -> dict[str, np.ndarray]:
+    """MSE alone, on the 8-bit picture: all that soft labels and calibration need."""
+    pairs = zip(np.asarray(outputs["image"]), batch["target"], strict=True)
+    errors_ = [eight_bits(a) / 255.0 - eight_bits(b) / 255.0 for a, b in pairs]
+    return {"mse": np.asarray([np.mean(error**2) for error in errors_])}
 
 
 def eight_bits(image) -> np.ndarray:

@@ -1,0 +1,268 @@
+"""The commands: thin functions between the command line and the library."""
+
+import os
+import pathlib
+import sys
+
+import numpy as np
+
+from wxjax import errors, files, settings
+from wxjax.settings import Call
+from wxjax.task import DEGRADATIONS
+
+
+def train(call: Call) -> None:
+    """wxjax [train] --config=FILE[:size] [--workdir=DIR] [--config.KEY=VALUE ...]
+
+    Trains what is missing, evaluates on the test split, writes report.md and
+    index.html into the workdir (default runs/<config name>). A stopped or killed run
+    goes on where it was: run the same command again.
+
+    examples:
+      wxjax --config=configs/moei.py                      embedded photographs, minutes
+      wxjax --config=configs/moei.py:tiny                 a CPU minute
+      wxjax --config=configs/moei.py --config.seed=1 --workdir=runs/seed1
+      wxjax --config=configs/moei.py:paper --config.data.root=DIR/meta.jsonl
+    """
+    if call.config is None:
+        raise errors.InputError("train: expected --config=FILE, for example configs/moei.py.")
+    import importlib
+
+    settings.save(call.config, call.workdir)
+    recipe = call.config.recipe
+    known = ("moei", "single")
+    if recipe not in known:
+        raise errors.unknown("config.recipe", recipe, known)
+    importlib.import_module(f"wxjax.recipes.{recipe}").run(call.config, call.workdir)
+    print(f"report: {call.workdir / 'index.html'}")
+
+
+def evaluate(call: Call) -> None:
+    """wxjax evaluate [--data=DIR|meta.jsonl] [--degradation=KIND] [--workdir=DIR] [--out=DIR]
+
+    Measures a trained model: the input, Dense-Unified, each expert, the router's
+    choice and the Oracle, a row an image and variant, then a summary with intervals
+    and a report. Without --data, the test split of the run's own data.
+
+    examples:
+      wxjax evaluate --workdir=runs/moei
+      wxjax evaluate --data=pairs --degradation=rain --out=results/rain
+      wxjax evaluate --data=meta.jsonl --config.evaluate.protocol=restormer-y
+    """
+    from wxjax.data import sources
+    from wxjax.recipes import evidence
+    from wxjax.report import build
+
+    config = settings.load(call)
+    if call.flags.degradation and call.flags.degradation not in DEGRADATIONS:
+        raise errors.unknown("--degradation", call.flags.degradation, DEGRADATIONS)
+    if not call.flags.data:
+        evidence.test(
+            config,
+            call.workdir,
+            sources.open(config.data, "test"),
+            mixed=evidence.mixed(config),
+        )
+        print(f"report: {call.workdir / 'index.html'}")
+        return
+    source = sources.path(call.flags.data)
+    if call.flags.degradation:
+        source = Labelled(source, call.flags.degradation)
+    name = pathlib.Path(call.flags.data).resolve().name.removesuffix(".jsonl")
+    out = pathlib.Path(call.flags.out or call.workdir / "evaluate" / name)
+    task, variables, about = evidence.system(config, call.workdir)
+    made = evidence.evaluate(
+        config, out, task, variables, about, source, weights_from=call.workdir / "system"
+    )
+    build.build(out)
+    for variant, entry in made["variants"].items():
+        figures = ", ".join(
+            f"{name} {entry['macro'][name]:.3f}"
+            for name in ("psnr", "ssim", "lpips")
+            if entry["macro"].get(name) is not None
+        )
+        print(f"{variant:8s} {figures}")
+    print(f"report: {out / 'index.html'}")
+
+
+class Labelled:
+    """A source whose examples all carry one degradation."""
+
+    def __init__(self, source, kind: str):
+        self._source, self._kind = source, kind
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, i: int) -> dict:
+        return {**self._source[i], "degradation": np.int32(DEGRADATIONS.index(self._kind))}
+
+    def __repr__(self) -> str:
+        return f"Labelled({self._source!r}, {self._kind})"
+
+
+def restore(call: Call) -> None:
+    """wxjax restore FILE|DIR ... --out=DIR [--workdir=DIR] [--model=identity] [--overwrite]
+
+    Cleans photographs: JPEG, PNG, TIFF, WebP in, the same kind out, with profile, EXIF,
+    depth and alpha kept, and a JSON record beside each. Folders are mirrored; a broken
+    file is listed and the rest goes on (exit code 1); run again, only what is missing
+    or changed is done.
+
+    examples:
+      wxjax restore photo.jpg --out=restored
+      wxjax restore holiday/ --out=restored --workdir=runs/moei
+      wxjax restore holiday/ --out=copy --model=identity
+    """
+    from wxjax.restore import photo
+
+    if not call.arguments:
+        raise errors.InputError("restore: expected files or folders, for example photo.jpg.")
+    out = pathlib.Path(call.flags.out or "restored")
+    model = call.flags.model
+    if model == "identity":
+        restorer, about = photo.identity, {"model": "identity"}
+    elif model:
+        raise errors.unknown("--model", model, ["identity"])
+    else:
+        restorer, about = photo_restorer(call)
+    report = photo.restore(
+        call.arguments, out, restorer, settings=about, overwrite=call.flags.overwrite
+    )
+    if report.failed:
+        sys.exit(1)
+
+
+def photo_restorer(call: Call):
+    """The workdir's system as a function of one float32 picture, and its settings."""
+    from wxjax.evaluate import runner
+    from wxjax.recipes import evidence
+
+    config = settings.load(call)
+    task, variables, about = evidence.system(config, call.workdir)
+    program = runner.Restorer(task, variables, config.tiles, warm=False)
+
+    def restorer(rgb):
+        restored, said = program(rgb, force=np.int32(-1))
+        index = int(said["route"][0])
+        info = {
+            "route": evidence.ROUTES[index],
+            "index": index,
+            "pmax": float(said["confidence"][0]),
+            "p": [float(p) for p in said["weights"][0]],
+            "abstained": bool(said["abstained"][0]),
+            "latency_ms": float(said["latency_ms"]),
+            "ms_per_mp": float(said["ms_per_mp"]),
+            "mem_gb": float(said["mem_gb"]),
+        }
+        return restored, info
+
+    tiles = config.tiles
+    return restorer, {
+        "model": "MoE-I",
+        "weights_hash": files.sha256(call.workdir / "system" / "weights.npz"),
+        "commit": about.get("commit"),
+        "tile": tiles.tile,
+        "overlap": tiles.overlap,
+        "blend": tiles.blend,
+        "mode": tiles.mode,
+        "temperature": float(variables["calibration"]["temperature"]),
+        "tau": float(variables["calibration"]["threshold"]),
+    }
+
+
+def bench(call: Call) -> None:
+    """wxjax bench [--workdir=DIR] [--size=512x512,3840x2160] [--repeats=5]
+
+    Operations, latency, peak memory and ms per megapixel of Dense-Unified alone and of
+    the routed system, run in turn, with the machine's matrix-product rate of the same
+    process; writes cost.json into the workdir and the report anew.
+
+    examples:
+      wxjax bench --workdir=runs/moei
+      wxjax bench --size=3840x2160 --repeats=9
+    """
+    from wxjax.evaluate import summary
+    from wxjax.recipes import benchmark
+    from wxjax.report import build
+
+    config = settings.load(call)
+    made = benchmark.run(config, call.workdir, call.flags.size, call.flags.repeats)
+    for case in made["cases"]:
+        latency = case["latency_ms"]
+        width, height = case["size"][1], case["size"][0]
+        print(
+            f"{case['name']:8s} {width}x{height}: {latency['median']:.0f} ms "
+            f"({latency['low']:.0f}-{latency['high']:.0f}, n={latency['n']}), "
+            f"{case['ms_per_mp']:.0f} ms/MP, {case['flops_g']:.1f} GFLOP, "
+            f"{100 * case['efficiency']:.0f} % of the matrix-product rate"
+        )
+    for name, ratio in made["overhead"].items():
+        print(f"{name}: {ratio['median']:.3f} ({ratio['low']:.3f}-{ratio['high']:.3f})")
+    path = call.workdir / "summary.json"
+    if path.exists():
+        files.write_json(path, summary.with_cost(files.read_json(path), made))
+        build.build(call.workdir)
+
+
+def report(call: Call) -> None:
+    """wxjax report [--workdir=DIR]
+
+    Writes report.md, figures/ and index.html from the JSON files of a workdir; runs no
+    network.
+
+    examples:
+      wxjax report --workdir=runs/moei
+    """
+    from wxjax.report import build
+
+    build.build(call.workdir)
+    print(f"report: {call.workdir / 'index.html'}")
+
+
+def prepare(call: Call) -> None:
+    """wxjax prepare DIR [--out=DIR]
+
+    Scans a data set in one of the field's usual folder layouts, finds near-duplicates
+    and misaligned pairs, estimates severity, splits by scene, and writes meta.jsonl and
+    audit.json. Leaks between splits are refused and listed.
+
+    examples:
+      wxjax prepare data/allweather --out=data/allweather-meta
+    """
+    from wxjax.data import prepare as preparation
+
+    if len(call.arguments) != 1:
+        raise errors.InputError("prepare: expected one folder, for example data/allweather.")
+    preparation.prepare(call.arguments[0], call.flags.out or call.arguments[0])
+
+
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "restore": restore,
+    "bench": bench,
+    "report": report,
+    "prepare": prepare,
+}
+
+
+def main(argv: list[str]) -> None:
+    """Parses `argv`, turns the compilation cache on, and runs one command."""
+    call = settings.parse(argv, COMMANDS)
+    if call.command not in ("report", "prepare"):
+        use_compilation_cache()
+    COMMANDS[call.command](call)
+
+
+def use_compilation_cache() -> None:
+    """Compiled programs are kept between runs, where the user has not said otherwise."""
+    import jax
+
+    from wxjax import mesh
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(base) / "wxjax" / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    mesh.initialize()

@@ -1,0 +1,57 @@
+"""wxjax [command] --config=configs/moei.py --workdir=runs/moei
+
+commands:
+  train      train what is missing, evaluate, write the report (the default)
+  evaluate   measure a trained model on your pairs
+  restore    clean photographs or folders of them
+  bench      time, memory and operations of a trained model
+  report     report.md and index.html from the files of a workdir
+  prepare    audit a data set: near-duplicates, misalignment, leaks, splits
+
+`wxjax COMMAND --help` explains one command, with examples.
+
+examples:
+  wxjax --config=configs/moei.py
+  wxjax restore photo.jpg holiday/ --out=restored --workdir=runs/moei
+  wxjax evaluate --data=DIR --workdir=runs/moei
+"""
+
+import pathlib
+import sys
+
+from wxjax import errors
+
+
+def run(argv: list[str] | None = None) -> None:
+    """The console script: parses, dispatches, and turns a user's slip into one line."""
+    argv = list(sys.argv if argv is None else argv)
+    if "--help" in argv[1:] or "-h" in argv[1:]:
+        print(help_text(argv))
+        return
+    from wxjax import commands
+
+    try:
+        commands.main(argv)
+    except errors.InputError as error:
+        print(f"wxjax: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def help_text(argv: list[str]) -> str:
+    """Help of the command that `argv` names, else of the program."""
+    words = [word for word in argv[1:] if not word.startswith("-")]
+    if not words:
+        return __doc__.strip()
+    from wxjax import commands
+
+    if words[0] not in commands.COMMANDS:
+        return str(errors.unknown("command", words[0], commands.COMMANDS))
+    return (commands.COMMANDS[words[0]].__doc__ or "").strip()
+
+
+if __name__ == "__main__":
+    # `python configs` must be importable where the program is run from a checkout.
+    sys.path.insert(0, str(pathlib.Path.cwd()))
+    run()

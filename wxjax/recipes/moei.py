@@ -1,0 +1,199 @@
+"""DehazeXL-MoE-I from photographs to a report, as the method reads.
+
+A stage whose product stands in the workdir is skipped; a killed run goes on where it was.
+"""
+
+import functools
+import pathlib
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from wxjax import errors, files
+from wxjax import task as tasks
+from wxjax.data import embedded, sources
+from wxjax.evaluate import runner
+from wxjax.metrics import calibration
+from wxjax.nn import experts
+from wxjax.recipes import evidence, stages
+from wxjax.systems.moei import task as moei
+from wxjax.systems.moei.task import EXPERTS
+from wxjax.task import DEGRADATIONS
+from wxjax.train import weights
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Trains what is missing, measures it on the test split, and writes the report."""
+    if config.data.name == "embedded":
+        print(embedded.describe())
+    load = functools.cache(lambda split: sources.open(config.data, split))
+    system = workdir / "system"
+    if not (system / "weights.json").exists():
+        dense = train_dense(config, load("train"), load("val_router"), workdir)
+        parts = [train_expert(config, dense, kind, load, workdir) for kind in DEGRADATIONS]
+        unified = train_unified(config, dense, load, workdir)
+        variables = assemble(config, dense, [unified, *parts])
+        seen = look(config, variables, load("val_router"), workdir / "router" / "labels")
+        router = train_router(config, seen, workdir)
+        variables["params"]["router"] = router["params"]["router"]
+        seen = look(config, variables, load("val_calib"), workdir / "router" / "calibration")
+        variables["calibration"] = calibrate(config, seen)
+        weights.save(system, variables, evidence.provenance(config, load("train")))
+    evidence.test(config, workdir, load("test"), mixed=evidence.mixed(config))
+
+
+def train_dense(config, source, held_out, workdir) -> dict:
+    """All of the backbone, all degradations together."""
+    stage = stages.stage_config(config, "dense", "dense", losses=config.dense_losses)
+    check = stages.validation_batch(held_out, side=config.model.region, count=24)
+    return stages.train(stage, source, workdir / "dense", name="dense", validation=check)
+
+
+def train_expert(config, dense, degradation, load, workdir) -> dict:
+    """Shells and top layers on one degradation, then a few more layers at a lower rate."""
+    name = EXPERTS[DEGRADATIONS.index(degradation)]
+    source = sources.only(load("train"), degradation)
+    variables = with_shells(config, dense)
+    for part, unfrozen in patterns(config).items():
+        stage = stages.stage_config(config, name, part)
+        stage.optimizer.frozen = (all_but(unfrozen, shells=True),)
+        variables = stages.train(
+            stage, source, workdir / name / part, name=f"{name} {part}", variables=variables
+        )
+    return variables
+
+
+def train_unified(config, dense, load, workdir) -> dict:
+    """Dense-Unified: as many more presentations as the experts get, over the same layers."""
+    stage = stages.stage_config(config, "dense", "part1", losses=config.dense_losses)
+    lengths = [config.stages[part].num_steps for part in ("part1", "part2")]
+    stage.num_steps = len(EXPERTS) * sum(lengths)
+    stage.checkpoint.every_steps = stage.evaluate.every_steps = max(lengths)
+    stage.optimizer.frozen = (all_but(patterns(config)["part2"], shells=False),)
+    return stages.train(stage, load("train"), workdir / "unified", name="unified", variables=dense)
+
+
+def patterns(config) -> dict[str, tuple[str, ...]]:
+    """Unfrozen layers a part; the second part keeps those of the first."""
+    first, second = tuple(config.unfrozen.part1), tuple(config.unfrozen.part2)
+    return {"part1": first, "part2": first + second}
+
+
+def all_but(unfrozen: tuple[str, ...], *, shells: bool) -> str:
+    """A pattern of every parameter's name but shells and the given layers."""
+    kept = [f"backbone/{pattern}$" for pattern in unfrozen] + [".*/shell"] * shells
+    return f"(?!{'|'.join(kept)}).*"
+
+
+def with_shells(config, dense) -> dict:
+    """Dense's leaves, and fresh shells that change nothing yet."""
+    engine = moei.make_engine(config)
+    fresh = moei.init_backbone(engine.shelled, evidence.key(config), {})["params"]["backbone"]
+    shared = experts.flatten(dense["params"]["backbone"])
+    return {"params": {"backbone": experts.unflatten({**experts.flatten(fresh), **shared})}}
+
+
+def assemble(config, dense, parts) -> dict:
+    """Shared backbone, stacked deltas (Dense-Unified first), and a router still untrained."""
+    shared = dense["params"]["backbone"]
+    shelled = experts.flatten(with_shells(config, dense)["params"]["backbone"])
+    whole = [{**shelled, **experts.flatten(part["params"]["backbone"])} for part in parts]
+    owned = experts.differing(list(shelled), patterns(config)["part2"])
+    engine = moei.make_engine(config)
+    d = config.model.dims[-1]
+    empty = {"vector": np.zeros((1, d), np.float32), "grid": np.zeros((1, 8, 8, d), np.float32)}
+    router = moei.init_router(engine.router, evidence.key(config), empty)
+    return {
+        "params": {
+            "backbone": shared,
+            "experts": experts.stack([experts.unflatten(flat) for flat in whole], owned),
+            "router": router["params"]["router"],
+        },
+        "calibration": {"temperature": np.float32(1), "threshold": np.float32(0)},
+    }
+
+
+def look(config, variables, source, folder: pathlib.Path) -> runner.Seen:
+    """Every expert on images that none of them saw, and what the gate reads of them."""
+    stage = stages.stage_config(config, "system", "router")
+    task = tasks.load(stage)
+    restorer = runner.Restorer(task, variables, config.tiles)
+    found = runner.run(
+        task,
+        restorer,
+        source,
+        routes=evidence.ROUTES,
+        protocol=config.evaluate.protocol,
+        total=len(source),
+        label=f"experts on {folder.name}",
+        measure=moei.squared_error,
+    )
+    files.write_jsonl(folder / "per_image.jsonl", found.rows)
+    return found.seen
+
+
+def train_router(config, seen: runner.Seen, workdir) -> dict:
+    """The gate on stored vectors, towards soft labels: KL(q, p)."""
+    q = soft_labels(seen.mse[:, 1:], config.router)
+    entropy = -(q * np.log(np.maximum(q, 1e-12))).sum(-1).mean()
+    files.write_json(
+        workdir / "router" / "labels" / "labels.json",
+        {
+            "mse_scale": config.router.mse_scale,
+            "mean_entropy_nats": entropy,
+            "largest_entropy_nats": np.log(q.shape[1]),
+            "oracle_is_the_degradation's_expert": np.mean(q.argmax(-1) == seen.degradation),
+        },
+    )
+    arrays = {"vector": seen.vector, "grid": seen.grid, "q": q}
+    arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+    stage = stages.stage_config(config, "router", "router")
+    return stages.train_on_arrays(
+        stage,
+        arrays,
+        workdir / "router",
+        batch_size=config.router.batch_size,
+        name="router",
+    )
+
+
+def soft_labels(mse: np.ndarray, config: Any) -> np.ndarray:
+    """q over experts from their errors `[n k]`, by `config.mse_scale`.
+
+    'unit': q ~ exp(-beta MSE); 'relative': MSE over its mean an image; 'decibel':
+    q ~ exp(PSNR / s), s = `config.decibels`. With MSE near 1e-3 'unit' is uniform to
+    within a few per cent, so the router learns to be unsure.
+    """
+    if config.mse_scale == "unit":
+        score = -config.beta * mse
+    elif config.mse_scale == "relative":
+        score = -config.beta * mse / mse.mean(-1, keepdims=True)
+    elif config.mse_scale == "decibel":
+        score = -10 * np.log10(np.maximum(mse, 1e-10)) / config.decibels
+    else:
+        choices = ("unit", "relative", "decibel")
+        raise errors.unknown("config.router.mse_scale", config.mse_scale, choices)
+    q = np.exp(score - score.max(-1, keepdims=True))
+    return q / q.sum(-1, keepdims=True)
+
+
+def calibrate(config, seen: runner.Seen) -> dict:
+    """Temperature by NLL of the best expert; threshold by the best mean PSNR under the limit."""
+    oracle = seen.mse[:, 1:].argmin(-1)
+    temperature = calibration.fit_temperature(seen.logits, oracle)
+    probs = calibration.softmax(seen.logits, temperature)
+    psnr = -10 * np.log10(np.maximum(seen.mse, 1e-10))
+    dense = psnr[:, 0]
+    picked = np.take_along_axis(psnr[:, 1:], probs.argmax(-1)[:, None], -1)[:, 0]
+    best = calibration.best_threshold(
+        probs.max(-1),
+        picked,
+        dense,
+        limit=config.router.max_abstention,
+        group=seen.degradation,
+    )
+    return {
+        "temperature": np.float32(temperature),
+        "threshold": np.float32(best["threshold"]),
+    }

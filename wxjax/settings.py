@@ -1,0 +1,144 @@
+"""The command line and the config file: parsed, checked, saved, read back."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+from typing import Any, NamedTuple
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from wxjax import errors, files
+
+FREE = ("evaluate", "tiles")  # may differ from the config that a workdir was trained with
+
+
+class Call(NamedTuple):
+    """A parsed command line."""
+
+    command: str
+    arguments: list[str]
+    flags: flags.FlagValues
+    config: ConfigDict | None
+    workdir: pathlib.Path
+
+
+def parse(argv: list[str], commands) -> Call:
+    """Raises InputError for an unknown command, flag or config key, and for a wrong type."""
+    values = flags.FlagValues()
+    define(values)
+    argv = resolve_config(argv)
+    config_flags.DEFINE_config_file(
+        "config", None, "Config file, with :size.", flag_values=values, sys_argv=argv
+    )
+    with explained():
+        words = values(argv)[1:]
+    command, *arguments = words or ["train"]
+    if command not in commands:
+        raise errors.unknown("command", command, commands)
+    named = next((a for a in argv if re.match(r"--?config=", a)), "")
+    workdir = pathlib.Path(values.workdir or default_workdir(named))
+    config = values.config if named else None
+    return Call(command, arguments, values, config, workdir)
+
+
+def define(values: flags.FlagValues) -> None:
+    """The flags of all commands; each command's help says which it reads."""
+    string, integer, boolean = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_boolean
+    string("workdir", None, "Where a run keeps all it makes.", flag_values=values)
+    string("data", None, "Folder with input/ and gt/, or a meta.jsonl.", flag_values=values)
+    string("out", None, "Where results go.", flag_values=values)
+    string("model", None, "'identity' writes pictures back untouched.", flag_values=values)
+    string(
+        "degradation", None, "haze, rain or snow, where --data does not say.", flag_values=values
+    )
+    flags.DEFINE_list("size", ["512x512", "3840x2160"], "Width x height.", flag_values=values)
+    integer("repeats", 5, "Measured runs a case.", lower_bound=1, flag_values=values)
+    boolean("overwrite", False, "Do again what is done already.", flag_values=values)
+
+
+@contextlib.contextmanager
+def explained():
+    """absl's and ml_collections' complaints as one line each."""
+    try:
+        yield
+    except errors.InputError:
+        raise
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        text = str(error.args[0] if error.args else error)
+        text = re.sub(r"^FATAL Flags parsing error:\s*", "", text)
+        raise errors.InputError(f"command line: {' '.join(text.split())}") from error
+
+
+def resolve_config(argv: list[str]) -> list[str]:
+    """`--config=configs/x.py:size` also where no such file lies beside the caller."""
+    out = []
+    for i, word in enumerate(argv):
+        if word in ("--config", "-config") and i + 1 < len(argv):
+            raise errors.InputError("--config FILE: write it as one word, --config=FILE.")
+        match = re.fullmatch(r"--?config=(?P<path>[^:]*)(?P<size>:.*)?", word)
+        if match and not os.path.exists(match["path"]):
+            path = pathlib.Path(match["path"])
+            import configs
+
+            packaged = pathlib.Path(configs.__file__).parent / path.name
+            if not (path.parent.name == "configs" and packaged.exists()):
+                known = sorted(p.name for p in packaged.parent.glob("*.py") if p.stem[0] != "_")
+                raise errors.unknown("--config", match["path"], [f"configs/{n}" for n in known])
+            word = f"--config={packaged}{match['size'] or ''}"
+        out.append(word)
+    return out
+
+
+def default_workdir(named: str) -> str:
+    """`runs/<config name>`, with the size where one is given."""
+    if not named:
+        return "runs/moei"
+    path, _, size = named.partition("=")[2].partition(":")
+    return f"runs/{pathlib.Path(path).stem}" + (f"-{size}" if size else "")
+
+
+def plain(config: ConfigDict) -> dict[str, Any]:
+    return json.loads(config.to_json_best_effort())
+
+
+def save(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Writes `config.json`; refuses a workdir that another config has trained."""
+    path = workdir / "config.json"
+    if path.exists():
+        old, new = flatten(files.read_json(path)), flatten(plain(config))
+        changed = [
+            f"{name}={old.get(name)!r} there, {new.get(name)!r} here"
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name) and name.split(".")[0] not in FREE
+        ]
+        if changed:
+            raise errors.InputError(
+                f"workdir={str(workdir)!r} holds a run of another config: "
+                f"{'; '.join(changed[:3])}{' ...' * (len(changed) > 3)}. "
+                "Choose another --workdir, or delete this one."
+            )
+    files.write_json(path, plain(config))
+
+
+def load(call: Call) -> ConfigDict:
+    """The config given on the command line, else the one that the workdir was made with."""
+    if call.config is not None:
+        return call.config
+    path = call.workdir / "config.json"
+    if not path.exists():
+        raise errors.InputError(
+            f"workdir={str(call.workdir)!r}: there is no trained run (no config.json). "
+            "Train one with `wxjax --config=configs/moei.py`, or name it with --workdir=DIR."
+        )
+    return ConfigDict(files.read_json(path))
+
+
+def flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
+    out = {}
+    for name, value in tree.items():
+        nested = isinstance(value, dict)
+        out |= flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return out
