@@ -26,16 +26,22 @@ class Lock:
 
 
 @contextlib.contextmanager
-def hold(folder: os.PathLike | str) -> Iterator[Lock]:
+def hold(folder: os.PathLike | str, *, writes: bool = True) -> Iterator[Lock]:
     """Holds `folder/run.lock`, which names pid and host, while the block runs.
 
     On one host the operating system frees the lock of a process that was killed. A lock left by
     another host is void after 15 minutes without a sign of life.
 
+    Args:
+      writes: False for the other hosts of one run, whose first host holds the lock for all.
+
     Raises:
       InputError: where another process trains in this folder.
     """
     path = pathlib.Path(folder) / NAME
+    if not writes:
+        yield Lock(path)
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = _open(path)

@@ -81,7 +81,7 @@ def train(
             bar.say(f"finished before, at step {config.num_steps}")
             return done
         with (
-            lock.hold(workdir) as held,
+            lock.hold(workdir, writes=jax.process_index() == 0) as held,
             checkpoint.Store(
                 workdir / "checkpoints",
                 keep=config.checkpoint.keep,
