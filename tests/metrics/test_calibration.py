@@ -95,9 +95,16 @@ def test_the_best_threshold_is_the_slow_one(limit):
         score, fallback = rng.normal(30, 1, 40), rng.normal(29.8, 1, 40)
         group = rng.integers(0, 3, 40)
         found = calibration.best_threshold(confidence, score, fallback, limit=limit, group=group)
-        np.testing.assert_allclose(
-            list(found.values()), slow_threshold(confidence, score, fallback, limit, group)
-        )
+        _, macro, abstention = slow_threshold(confidence, score, fallback, limit, group)
+        np.testing.assert_allclose([found["score"], found["abstention"]], [macro, abstention])
+        assert (confidence < found["threshold"]).mean() == abstention
+
+
+def test_a_threshold_cuts_alike_in_float32():
+    confidence = RNG.random(1000)
+    found = calibration.best_threshold(confidence, confidence, np.full(1000, 0.05))
+    cut = confidence.astype(np.float32) < np.float32(found["threshold"])
+    assert found["abstention"] > 0.02 and cut.mean() == found["abstention"]
 
 
 def test_nothing_abstains_where_the_fallback_is_worse():

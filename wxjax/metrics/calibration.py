@@ -37,7 +37,7 @@ def reliability(
     confidence = np.asarray(confidence, np.float64)
     if len(confidence) == 0:
         raise errors.bad("samples", 0, "expected at least one")
-    if not ((confidence >= 0) & (confidence <= 1)).all():
+    if not ((confidence >= 0) & (confidence <= 1 + 1e-6)).all():  # float32 softmax rounds
         raise errors.bad("confidence", float(confidence.max()), "expected values in [0, 1]")
     if adaptive:
         order = np.argsort(confidence, kind="stable")
@@ -127,8 +127,9 @@ def best_threshold(
     """The abstention threshold with the best macro score, abstaining on at most a share `limit`.
 
     A sample with confidence < threshold gets its `fallback` score, any other its
-    `score` (higher is better). Candidates are 0 and every confidence that occurs; of
-    equal scores the smallest threshold wins.
+    `score` (higher is better). Candidates are 0 and the middles between neighbouring
+    confidences, so that a float32 program cuts where this float64 search did; of equal
+    scores the smallest threshold wins.
 
     Args:
       group: task of each sample; the score is the mean of the tasks' means. None: one.
@@ -147,13 +148,13 @@ def best_threshold(
     order = np.argsort(confidence, kind="stable")
     gain = np.cumsum((weight * (fallback - score))[order])
     sorted_confidence = np.asarray(confidence, np.float64)[order]
-    # After m samples have abstained the threshold is the next one's confidence; ties go together.
+    # After m samples have abstained the threshold lies before the next one; ties go together.
     starts = np.flatnonzero(np.diff(sorted_confidence) > 0) + 1
     base = float(np.sum(weight * score))
     best = {"threshold": 0.0, "score": base, "abstention": 0.0}
     for m in starts[starts <= limit * n + 1e-9]:
         if (found := base + float(gain[m - 1])) > best["score"] + 1e-12:
-            threshold = float(sorted_confidence[m])
+            threshold = float(sorted_confidence[m - 1 : m + 1].mean())
             best = {"threshold": threshold, "score": found, "abstention": float(m / n)}
     return best
 
