@@ -50,7 +50,11 @@ RULES = (
     Rule(r"data", ("gt",), "rain", (_same, _renamed)),  # RainDrop
     Rule(r"synthetic|snow", _CLEAN, "snow"),  # Snow100K, CSD
 )
-_WORDS = (("haz", "haze"), ("fog", "haze"), ("rain", "rain"), ("snow", "snow"), ("csd", "snow"))
+_WORDS = (  # "train" is not rain
+    (r"haz|fog", "haze"),
+    (r"(?<!t)rain", "rain"),
+    (r"snow|csd", "snow"),
+)
 
 
 def pictures(folder: os.PathLike | str) -> dict[str, pathlib.Path]:
@@ -187,7 +191,7 @@ def _weather(path: pathlib.Path, root: pathlib.Path) -> str:
     """From the folders' names; in AllWeather's train/ from the file's."""
     for part in reversed((root.resolve().name, *path.parent.relative_to(root).parts)):
         for word, kind in _WORDS:
-            if word in part.lower():
+            if re.search(word, part.lower()):
                 return kind
     stem = path.stem.lower()
     if re.search(r"(^|_)rain$|^rain-?\d", stem) or re.fullmatch(r"im_\d{4}_s\d+_a\d+", stem):

@@ -21,7 +21,15 @@ class Stream:
     drawn with weights 1 + emphasis * severity instead (0.5 where it is unknown).
     """
 
-    def __init__(self, source: Any, *, seed: int, num_positions: int, emphasis: float, late: float):
+    def __init__(
+        self,
+        source: Any,
+        *,
+        seed: int,
+        num_positions: int,
+        emphasis: float | int,
+        late: float | int,
+    ):
         self.source, self.seed = source, seed
         self.start = int(late * num_positions) if emphasis > 0 else _ENDLESS
         self.emphasis = emphasis
@@ -62,8 +70,8 @@ def train_batches(
     seed: int,
     num_steps: int,
     augment: str = "dihedral",
-    emphasis: float = 0.0,
-    late: float = 2 / 3,
+    emphasis: float | int = 0.0,
+    late: float | int = 2 / 3,
     threads: int = 2,
 ) -> grain.DatasetIterator:
     """Endless batches; the n-th depends on `seed` and n alone, whatever `threads` is.

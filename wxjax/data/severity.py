@@ -38,13 +38,13 @@ def rain(image: UInt8[np.ndarray, "h w 3"]) -> float:
     """Share of pixels on thin bright lines of the commonest steep direction, beyond chance.
 
     Lines are ridges of the smoothed picture (one strong negative curvature); directions
-    are counted in 25-degree windows, and what the median window holds is taken for
+    are counted in 45-degree windows, and what the median window holds is taken for
     texture. White in each channel, as water is, so the darkest channel is read.
     """
     across, along, angle = _ridges(_darkest(image), 0.7)
     lines = (across > 0.01) & (np.abs(along) < 0.6 * across)
     counts = np.histogram(angle[lines], 36, (-90, 90))[0] / angle.size
-    windows = np.convolve(np.r_[counts[-2:], counts, counts[:2]], np.ones(5), "valid")
+    windows = np.convolve(np.r_[counts[-4:], counts, counts[:4]], np.ones(9), "valid")
     steep = windows[9:27]  # within 45 degrees of the vertical: rain falls
     return 4.5 * float(steep.max() - np.median(windows))
 

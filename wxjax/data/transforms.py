@@ -34,8 +34,8 @@ class Window(grain.transforms.MapWithIndex):
         batch_size: int,
         seed: int,
         augment: str = "dihedral",
-        emphasis: float = 0.0,
-        late: float = 2 / 3,
+        emphasis: float | int = 0.0,
+        late: float | int = 2 / 3,
     ):
         if augment not in ("none", "flip", "dihedral"):
             raise errors.unknown("config.data.augment", augment, ("none", "flip", "dihedral"))

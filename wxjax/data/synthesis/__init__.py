@@ -16,7 +16,7 @@ def degrade(
     kind: str,
     rng: np.random.Generator,
     strength: float | None = None,
-    depth: Float[np.ndarray, "h w"] | None = None,
+    depth: Float[np.ndarray, "rows columns"] | None = None,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], dict]:
     """Weather over a clean photograph, composed in linear light.
 
