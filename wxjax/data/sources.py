@@ -5,11 +5,9 @@ unknown), `image` uint8 [h w 3], `target` alike where truth exists, `degradation
 (0 haze, 1 rain, 2 snow, -1 else), `severity` float32 (nan unknown), `index` int32.
 """
 
-import hashlib
 import importlib
 import os
 import pathlib
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,11 +17,13 @@ from jaxtyping import UInt8
 from wxjax import errors
 from wxjax.data import embedded as photographs
 from wxjax.data import images, layouts, records
+from wxjax.data.inventories import check_unchanged as check_unchanged
+from wxjax.data.inventories import fingerprint as fingerprint
+from wxjax.data.inventories import inventory as inventory
 from wxjax.data.records import Record
 
 NAMES = ("embedded", "path", "tfds")
 BUILDERS = {"allweather": "wxjax.data.builders.allweather"}
-_INVENTORIES: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def open(config: Any, split: str):
@@ -274,51 +274,3 @@ def tfds(builder: str, split: str, data_dir: os.PathLike | str):
     if builder not in BUILDERS:
         raise errors.unknown("config.data.builder", builder, BUILDERS)
     return importlib.import_module(BUILDERS[builder]).source(split, data_dir)
-
-
-def inventory(source: Any) -> dict[str, Any]:
-    """What a run keeps of its data: {"fingerprint", "count", "items": {id: token}}."""
-    if source not in _INVENTORIES:
-        items = dict(source.items())
-        total = hashlib.sha256()
-        for name, token in items.items():
-            total.update(f"{name}\t{token}\n".encode())
-        _INVENTORIES[source] = {
-            "fingerprint": total.hexdigest(),
-            "count": len(items),
-            "items": items,
-        }
-    return _INVENTORIES[source]
-
-
-def fingerprint(source: Any) -> str:
-    """SHA-256 over the ordered list of examples."""
-    return inventory(source)["fingerprint"]
-
-
-def check_unchanged(source: Any, stored: Mapping[str, Any] | str) -> None:
-    """Compares with an `inventory` (or a fingerprint alone) stored when training began.
-
-    Raises:
-      InputError: listing what was added, removed or changed.
-    """
-    now = inventory(source)
-    if isinstance(stored, str):
-        stored = {"fingerprint": stored, "items": {}}
-    if now["fingerprint"] == stored["fingerprint"]:
-        return
-    before, after = stored["items"], now["items"]
-    parts = {
-        "added": [name for name in after if name not in before] if before else [],
-        "removed": [name for name in before if name not in after],
-        "changed": [name for name in after if name in before and after[name] != before[name]],
-    }
-    words = "; ".join(f"{word} {_few(names)}" for word, names in parts.items() if names)
-    raise errors.InputError(
-        f"the data changed since this run began: {words or 'other content or order'}. "
-        "Cure: bring the data back, or start in a new workdir."
-    )
-
-
-def _few(names: list[str]) -> str:
-    return f"{len(names)} ({', '.join(names[:5])}{', ...' if names[5:] else ''})"
