@@ -129,8 +129,8 @@ def restore(call: Call) -> None:
     report = photo.restore(
         call.arguments, out, restorer, settings=about, overwrite=call.flags.overwrite
     )
-    if report.failed:
-        sys.exit(1)
+    if report.failed:  # 2 where nothing at all could be done, 1 where the rest went well
+        sys.exit(1 if report.done or report.skipped else 2)
 
 
 def photo_restorer(call: Call):
@@ -234,7 +234,8 @@ def prepare(call: Call) -> None:
 
     if len(call.arguments) != 1:
         raise errors.InputError("prepare: expected one folder, for example data/allweather.")
-    preparation.prepare(call.arguments[0], call.flags.out or call.arguments[0])
+    found = preparation.prepare(call.arguments[0], call.flags.out or call.arguments[0])
+    print(preparation.summary(found))
 
 
 COMMANDS = {

@@ -110,12 +110,14 @@ def train_batches(
         late=late,
     )
     ahead = 2 * batch_size if threads else 0
-    return iter(
+    batches = iter(
         grain.MapDataset.source(stream)
         .map_with_index(window)
         .batch(batch_size, drop_remainder=True)
         .to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead))
     )
+    batches.source = source  # what the loop compares when a run goes on
+    return batches
 
 
 def eval_examples(source: Any) -> Iterator[dict[str, Any]]:

@@ -113,7 +113,7 @@ class Encoder(Shell):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "r s s 3"]) -> list[Float[Array, "r h w c"]]:
+    def __call__(self, x: Float[Array, "r s s 3"]) -> list:
         x = space_to_depth(x.astype(self.dtype), self.patch)
         init = torch_uniform(x.shape[-1])
         x = nn.Dense(
@@ -283,7 +283,7 @@ class Decoder(Shell):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "r t t d"], skips: list[Float[Array, "r h w c"]]
+        self, x: Float[Array, "r t t d"], skips: list
     ) -> Float[Array, "r s s 3"]:
         side = self.region // self.patch // 2 ** (len(skips) - 1)
         block = nn.remat(SwinBlock) if self.remat else SwinBlock
@@ -370,7 +370,7 @@ class Backbone(nn.Module):
             remat=m.remat,
         )
 
-    def encode(self, regions: Float[Array, "r s s 3"]) -> list[Float[Array, "r h w c"]]:
+    def encode(self, regions: Float[Array, "r s s 3"]) -> list:
         return self.encoder(regions)
 
     def mix(self, tokens, position, valid=None) -> Float[Array, "b l d"]:

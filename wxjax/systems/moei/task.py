@@ -162,12 +162,9 @@ def compiled_distance():
 
 
 def perceptual_distance(output: np.ndarray, target: np.ndarray) -> float:
-    """LPIPS (AlexNet, v0.1) of two uint8 images; sides under 64 px are extended by reflection."""
-    h, w, _ = output.shape
-    pad = ((0, max(0, 64 - h)), (0, max(0, 64 - w)), (0, 0))
-    pair = [np.pad(x, pad, mode="reflect")[None] / np.float32(255) for x in (output, target)]
+    """LPIPS (AlexNet, v0.1) of two uint8 images."""
     apply, weights = compiled_distance()
-    return float(apply(weights, *pair)[0])
+    return float(apply(weights, *(x[None] / np.float32(255) for x in (output, target)))[0])
 
 
 def summarize(rows: list[dict]) -> dict[str, float]:

@@ -1,0 +1,172 @@
+"""The tiled engine is the plain network, whatever the route, the size or the tiles."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import FrozenConfigDict
+
+from configs.moei import get_config
+from wxjax import errors
+from wxjax.nn import experts
+from wxjax.ops import tile
+from wxjax.systems.moei import engine, router, task
+
+KEY = jax.random.key(0)
+
+
+def build(where="decoder", shell="adapter", kind="mlp", **tiles):
+    """An engine at the test size and random variables, with each expert's whole tree."""
+    config = get_config("tiny")
+    config.model.shell.update(kind=shell, where=where)
+    config.router.kind = kind
+    config.tiles.update(dict(tile=32, overlap=0, blend="hann", mode="global", batch_size=2) | tiles)
+    built = task.make_engine(config)
+    flat = experts.flatten(built.shelled.init(KEY, jnp.zeros((1, 32, 32, 3)))["params"])
+    noise = lambda i, x: x + 0.1 * jax.random.normal(jax.random.fold_in(KEY, i), x.shape)
+    flat = {name: noise(i, x) for i, (name, x) in enumerate(flat.items())}
+    owned = experts.differing(list(flat), ["decoder/output/.*"])
+    whole = [
+        experts.unflatten({n: x * (0.5 + k) if n in owned else x for n, x in flat.items()})
+        for k in range(4)
+    ]
+    empty = {"vector": np.zeros((1, 16)), "grid": np.zeros((1, 8, 8, 16))}
+    gate = task.init_router(built.router, KEY, empty)["params"]["router"]
+    gate = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(KEY, x.shape), gate)
+    shared = experts.unflatten({n: x for n, x in flat.items() if "/shell" not in n})
+    variables = {
+        "params": {
+            "backbone": shared,
+            "experts": experts.stack(whole, owned),
+            "router": gate,
+        },
+        "calibration": {"temperature": jnp.float32(1), "threshold": jnp.float32(0)},
+    }
+    return built, variables, whole
+
+
+def program(built, variables):
+    compiled = jax.jit(lambda batch: engine.restore_tiles(built, variables, batch))
+
+    def run(image, force=-1):
+        size = dict(tile=built.tiles.tile, overlap=built.tiles.overlap, blend=built.tiles.blend)
+        return tile.through(compiled, np.asarray(image), **size, force=np.int32(force))
+
+    run.compiled = compiled
+    return run
+
+
+@pytest.mark.parametrize("shell", ["adapter", "lora", "film"])
+def test_every_route_equals_the_whole_network_and_compiles_once(shell):
+    built, variables, whole = build(shell=shell)
+    run = program(built, variables)
+    image = jax.random.uniform(KEY, (96, 64, 3))
+    for index, params in enumerate(whole):
+        expected, vector = built.shelled.apply({"params": params}, image[None], True)
+        found, said = run(image, index)
+        np.testing.assert_allclose(found, expected[0], atol=1e-4)
+        assert int(said["route"][0]) == index
+        np.testing.assert_allclose(said["vector"], vector, atol=1e-5)
+    assert run.compiled._cache_size() == 1
+
+
+@pytest.mark.parametrize("where", ["bottleneck_decoder", "all"])
+def test_shells_before_the_decoder_take_a_second_pass(where):
+    built, variables, whole = build(where=where)
+    image = jax.random.uniform(KEY, (64, 64, 3))
+    found, _ = program(built, variables)(image, 2)
+    expected = built.shelled.apply({"params": whole[2]}, image[None])
+    np.testing.assert_allclose(found, expected[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", router.ROUTERS)
+def test_the_router_decides_alike_for_images_and_tiles(kind):
+    built, variables, _ = build(kind=kind)
+    images = jax.random.uniform(KEY, (2, 96, 64, 3)) * jnp.array([1.0, 0.3])[:, None, None, None]
+    together = engine.restore_images(built, variables, images)
+    for i in range(2):
+        alone, said = program(built, variables)(images[i])
+        np.testing.assert_allclose(alone, together["image"][i], atol=1e-5)
+        np.testing.assert_allclose(said["weights"][0], together["weights"][i], atol=1e-5)
+        assert int(said["route"][0]) == 1 + int(np.argmax(said["weights"]))
+        np.testing.assert_allclose(np.sum(said["weights"]), 1, rtol=1e-5)
+
+
+def test_a_threshold_above_every_probability_gives_dense():
+    built, variables, whole = build()
+    variables["calibration"]["threshold"] = jnp.float32(1.1)
+    image = jax.random.uniform(KEY, (32, 32, 3))
+    found, said = program(built, variables)(image)
+    assert said["abstained"][0] and int(said["route"][0]) == 0
+    expected = built.shelled.apply({"params": whole[0]}, image[None])
+    np.testing.assert_allclose(found, expected[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", engine.MODES)
+def test_two_hundred_sizes_need_a_handful_of_programs(mode):
+    built, variables, _ = build(tile=64, overlap=16, mode=mode, batch_size=1)
+    run = program(built, variables)
+    rng = np.random.default_rng(0)
+    sizes = [(1, 1), (1, 97), (63, 64), (64, 65), (127, 131)] + rng.integers(1, 200, (10, 2)).tolist()
+    for h, w in sizes:
+        restored, said = run(rng.random((h, w, 3), np.float32))
+        assert restored.shape == (h, w, 3)
+        assert np.isfinite(restored).all() and np.isfinite(said["weights"]).all()
+    every = {
+        tile.bucket(tile.count_along(h, 64, 16) * tile.count_along(w, 64, 16))
+        for h in range(1, 200)
+        for w in range(1, 200)
+    }
+    assert run.compiled._cache_size() <= len(every) <= 8
+
+
+def test_local_mode_is_each_tile_alone():
+    built, variables, whole = build(mode="local")
+    image = jax.random.uniform(KEY, (64, 32, 3))
+    found, _ = program(built, variables)(image, 1)
+    for place in (np.s_[:32], np.s_[32:]):
+        alone = built.shelled.apply({"params": whole[1]}, image[place][None])
+        np.testing.assert_allclose(found[place], alone[0], atol=1e-4)
+
+
+def test_an_8_bit_image_reads_as_its_floats():
+    built, variables, _ = build()
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    run = program(built, variables)
+    np.testing.assert_allclose(run(image)[0], run(image / np.float32(255))[0], atol=1e-5)
+
+
+def test_an_int8_router_keeps_the_decisions_of_a_confident_one():
+    built, variables, _ = build()
+    vectors = jax.random.normal(KEY, (64, 16))
+    grids = jnp.zeros((64, 8, 8, 16))
+    params = variables["params"]["router"]
+    full = router.logits(built.router, params, vectors, grids)
+    small = router.logits(built.router, params, vectors, grids, int8=True)
+    assert np.mean(full.argmax(-1) == small.argmax(-1)) > 0.9
+    np.testing.assert_allclose(full, small, atol=0.15)
+    assert all(leaf.dtype == jnp.int8 or leaf.ndim < 3 for leaf in jax.tree.leaves(
+        router.quantize(params)))
+
+
+def test_pooling_a_token_grid_by_hand():
+    tokens = jnp.arange(16.0).reshape(16, 1)
+    position = np.stack(np.mgrid[:4, :4], -1).reshape(-1, 2)
+    grid = router.pool_grid(tokens, jnp.asarray(position), jnp.ones(16), np.array([4, 4]))
+    assert float(grid[0, 0, 0]) == 0.0 and float(grid[6, 6, 0]) == 15.0
+    assert float(grid[1, 1, 0]) == 7.5  # an empty cell takes the mean
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(tile=40), "config.tiles.tile=40: expected a multiple of the model's region of 32 px"),
+        (dict(overlap=3), "config.tiles.overlap=3: expected a multiple of 8 px"),
+        (dict(mode="globl"), "config.tiles.mode='globl'.*Did you mean 'global'"),
+    ],
+)
+def test_tiles_that_do_not_fit_the_model_are_refused(change, message):
+    config = get_config("tiny")
+    tiles = FrozenConfigDict(config.tiles.to_dict() | change)
+    with pytest.raises(errors.InputError, match=message):
+        engine.check_tiles(config.model, tiles)

@@ -1,0 +1,105 @@
+"""Names and layouts of DehazeXL's PyTorch checkpoints (CVPR 2025), as ours."""
+
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+Rule = tuple[str, Callable[[re.Match, np.ndarray], Mapping[str, np.ndarray]]]
+
+IGNORED = (
+    r".*\.(relative_position_index|relative_coords_table|attn_mask|k_bias)",
+    r".*lsh\.(proj_dir|perm|enc_vec)",
+)
+
+
+def linear(x: np.ndarray) -> np.ndarray:
+    """(out, in) -> (in, out)."""
+    return x.T
+
+
+def patch_kernel(x: np.ndarray) -> np.ndarray:
+    """(out, in, y, x) -> (y x in, out): a strided convolution as a matrix on blocks."""
+    return x.transpose(2, 3, 1, 0).reshape(-1, x.shape[0])
+
+
+def expand_kernel(x: np.ndarray) -> np.ndarray:
+    """Transposed 2x2 convolution (in, out, y, x) -> (in, y x out)."""
+    return x.transpose(0, 2, 3, 1).reshape(x.shape[0], -1)
+
+
+def names(key: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
+    """Our name and layout of one entry; None for a buffer that is made anew.
+
+    Raises KeyError for a key that DehazeXL does not have.
+    """
+    key = key.removeprefix("module.")
+    if any(re.fullmatch(pattern, key) for pattern in IGNORED):
+        return None
+    for pattern, name, layout in RULES:
+        if match := re.fullmatch(pattern, key):
+            return match.expand(name).replace("//", "/"), layout(value)
+    raise KeyError(key)
+
+
+def same(x: np.ndarray) -> np.ndarray:
+    return x
+
+
+_S = r"encoder\.model\.layers_(\d)\."
+_E = _S + r"blocks\.(\d+)\."
+_B = r"bottleneck\.layers\.(\d+)\."
+_D = r"decoder\.layers_up\.(\d)\."
+_U = _D + r"blocks\.(\d)\."
+_BLOCK = r"encoder/stage\1_block\2/"
+_LEVEL = r"decoder/level\1_block\2/"
+
+RULES = [
+    (r"encoder\.model\.patch_embed\.proj\.weight", "encoder/patch_embed/kernel", patch_kernel),
+    (r"encoder\.model\.patch_embed\.proj\.bias", "encoder/patch_embed/bias", same),
+    (r"encoder\.model\.patch_embed\.norm\.weight", "encoder/patch_norm/scale", same),
+    (r"encoder\.model\.patch_embed\.norm\.bias", "encoder/patch_norm/bias", same),
+    (_S + r"downsample\.reduction\.weight", r"encoder/merge\1/kernel", linear),
+    (_S + r"downsample\.norm\.weight", r"encoder/merge_norm\1/scale", same),
+    (_S + r"downsample\.norm\.bias", r"encoder/merge_norm\1/bias", same),
+    (_E + r"attn\.(logit_scale|q_bias|v_bias)", _BLOCK + r"attn/\3", same),
+    (_E + r"attn\.cpb_mlp\.0\.weight", _BLOCK + "attn/cpb_hidden/kernel", linear),
+    (_E + r"attn\.cpb_mlp\.0\.bias", _BLOCK + "attn/cpb_hidden/bias", same),
+    (_E + r"attn\.cpb_mlp\.2\.weight", _BLOCK + "attn/cpb_out/kernel", linear),
+    (_E + r"(attn)\.(qkv|proj)\.weight", _BLOCK + r"\3/\4/kernel", linear),
+    (_E + r"attn\.proj\.bias", _BLOCK + "attn/proj/bias", same),
+    (_E + r"(norm[12])\.weight", _BLOCK + r"\3/scale", same),
+    (_E + r"(norm[12])\.bias", _BLOCK + r"\3/bias", same),
+    (_E + r"mlp\.(fc[12])\.weight", _BLOCK + r"mlp/\3/kernel", linear),
+    (_E + r"mlp\.(fc[12])\.bias", _BLOCK + r"mlp/\3/bias", same),
+    (r"bottleneck\.input_proj\.weight", "bottleneck/input_proj/kernel", linear),
+    (r"bottleneck\.input_proj\.bias", "bottleneck/input_proj/bias", same),
+    (_B + r"attn\.(qkv|proj)\.weight", r"bottleneck/layer\1/\2/kernel", linear),
+    (_B + r"attn\.(qkv|proj)\.bias", r"bottleneck/layer\1/\2/bias", same),
+    (_B + r"input_layernorm\.weight", r"bottleneck/layer\1/norm1/scale", same),
+    (_B + r"post_attention_layernorm\.weight", r"bottleneck/layer\1/norm2/scale", same),
+    (_B + r"mlp\.(gate|up|down)_proj\.weight", r"bottleneck/layer\1/\2/kernel", linear),
+    (_U + r"attn\.relative_position_bias_table", _LEVEL + "attn/bias_table", same),
+    (_U + r"attn\.(qkv|proj)\.weight", _LEVEL + r"attn/\3/kernel", linear),
+    (_U + r"attn\.(qkv|proj)\.bias", _LEVEL + r"attn/\3/bias", same),
+    (_U + r"(norm[12])\.weight", _LEVEL + r"\3/scale", same),
+    (_U + r"(norm[12])\.bias", _LEVEL + r"\3/bias", same),
+    (_U + r"mlp\.(fc[12])\.weight", _LEVEL + r"mlp/\3/kernel", linear),
+    (_U + r"mlp\.(fc[12])\.bias", _LEVEL + r"mlp/\3/bias", same),
+    (r"decoder\.output\.weight", "decoder/output/kernel", patch_kernel),
+]
+
+
+def expand_rules(kind: str) -> list:
+    """The up-sampling entries, which differ between the two decoder variants."""
+    rules = []
+    for pattern, name in (
+        (_D + r"upsample\.", r"decoder/level\1_up/"),
+        (r"decoder\.up_x2\.", "decoder/up256/"),
+    ):
+        layout = linear if kind == "linear" else expand_kernel
+        rules.append((pattern + r"expand\.weight", name + "expand/kernel", layout))
+        rules.append((pattern + r"expand\.bias", name + "bias", same))
+        rules.append((pattern + r"norm\.weight", name + "norm/scale", same))
+        rules.append((pattern + r"norm\.bias", name + "norm/bias", same))
+    return rules
