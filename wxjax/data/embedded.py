@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from wxjax import errors
-from wxjax.data import images, records, synthesis
+from wxjax.data import images, records, scene, synthesis
 
-CHANGE = "2"  # of anything that alters the examples: old inventories then no longer match
+CHANGE = "3"  # of anything that alters the examples: old inventories then no longer match
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,14 +215,25 @@ class Embedded:
             ratio = size[1] / size[0]
             tall, wide = min(h, int(w / ratio)), min(w, int(h * ratio))
             return ((h - tall) // 2, (w - wide) // 2, tall, wide), size
-        side = int(rng.uniform(min(self.crop, h, w), min(h, w, 2 * self.crop) + 1))
+        least = self.crop // 2 if self.split == "train" else self.crop
+        side = int(rng.uniform(min(least, h, w), min(h, w, 2 * self.crop) + 1))
         top, left = rng.integers(0, h - side + 1), rng.integers(0, w - side + 1)
         return (int(top), int(left), side, side), (self.crop, self.crop)
+
+    def _patch(self, rng: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
+        """Any window of any of the split's photographs, as large as an example."""
+        names = SPLITS[self.split]
+        shares = np.array([PHOTOGRAPHS[name].share for name in names])
+        pixels = photograph(names[rng.choice(len(names), p=shares / shares.sum())])
+        (top, left, h, w), size = self._window(pixels.shape, rng, False)
+        return _resize(pixels[top : top + h, left : left + w], size)
 
     def _make(self, plan: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, dict]:
         top, left, h, w = plan["window"]
         cut = np.s_[top : top + h, left : left + w]
         target = _resize(photograph(plan["photo"])[cut], plan["size"])
+        if self.split == "train":
+            target = scene.compose(target, self._patch, np.random.default_rng([*plan["key"], 2]))
         depth = distance(plan["photo"])
         if depth is not None:
             depth = _resize(depth[cut], plan["size"])

@@ -48,3 +48,14 @@ def fft_l1(
     # Of a real picture one half of the plane mirrors the other; the whole keeps the mean simple.
     spectrum = jnp.fft.fft2(output - target, axes=(1, 2), norm=scales[scale])
     return (jnp.abs(spectrum.real) + jnp.abs(spectrum.imag)).mean((1, 2, 3)) / 2
+
+
+def decibels(
+    output: Float[Array, "b h w c"], target: Float[Array, "b h w c"]
+) -> Float[Array, "b"]:
+    """Negative PSNR over 10: log10(MSE + 1e-5), one value an example; lower is better.
+
+    The loss of NAFNet (Chen et al., ECCV 2022): an example under light weather counts as
+    much as one under heavy weather, where an absolute error lets the heavy one rule.
+    """
+    return jnp.log10(mse(output, target) + 1e-5)

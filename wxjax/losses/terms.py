@@ -16,6 +16,7 @@ _TERMS: dict[str, Callable[..., Array]] = {
     "charbonnier": lambda y, t, x, w: pixel.charbonnier(y, t),
     "l1": lambda y, t, x, w: pixel.l1(y, t),
     "mse": lambda y, t, x, w: pixel.mse(y, t),
+    "decibels": lambda y, t, x, w: pixel.decibels(y, t),
     "fft_l1": lambda y, t, x, w: pixel.fft_l1(y, t),
     "fft_l1_official": lambda y, t, x, w: pixel.fft_l1(y, t, scale="official"),
     "ssim": lambda y, t, x, w: structure.dissimilarity(y, t),

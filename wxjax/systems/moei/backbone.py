@@ -101,7 +101,11 @@ class SwinBlock(Shell):
 
 
 class Encoder(Shell):
-    """Swin V2 features of a region, one map a stage; no norm after the last."""
+    """Swin V2 features of a region, one map a stage; no norm after the last.
+
+    Every second block is shifted; where a stage has an odd number of blocks, stages take
+    turns, so that no window border stays a border throughout. The same holds for the decoder.
+    """
 
     patch: int = 4
     dims: tuple[int, ...] = (96, 192, 384, 768)
@@ -139,7 +143,7 @@ class Encoder(Shell):
                     version=2,
                     heads=c // self.head_dim,
                     window=window,
-                    shift=shift * (i % 2),
+                    shift=shift * ((i + depth % 2 * s) % 2),
                     mlp_ratio=self.mlp_ratio,
                     name=f"stage{s}_block{i}",
                 )(x)
@@ -301,7 +305,7 @@ class Decoder(Shell):
                     version=1,
                     heads=max(1, c // self.head_dim),
                     window=window,
-                    shift=shift * (i % 2),
+                    shift=shift * ((i + self.depth % 2 * (j + 1)) % 2),
                     mlp_ratio=self.mlp_ratio,
                     name=f"level{j}_block{i}",
                 )(x)

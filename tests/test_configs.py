@@ -1,0 +1,78 @@
+"""Configs are locked, and a slip on the command line is named."""
+
+import importlib
+
+import pytest
+
+from wxjax import commands, errors, main, settings
+from wxjax import task as tasks
+
+SIZES = ("default", "tiny", "paper")
+
+
+def call(*words):
+    return settings.parse(["wxjax", *words], commands.COMMANDS)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_misspelt_key_is_refused(size):
+    config = importlib.import_module("configs.moei").get_config(size).lock()
+    with pytest.raises(AttributeError, match='Did you mean "seed"'):
+        config.sed = 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_size_makes_a_task(size):
+    config = importlib.import_module("configs.moei").get_config(size)
+    assert len(tasks.load(config)) == 5
+
+
+def test_the_paper_size_is_the_published_network():
+    import jax
+    import jax.numpy as jnp
+
+    config = importlib.import_module("configs.moei").get_config("paper")
+    from wxjax.nn import experts
+    from wxjax.systems.moei import task
+
+    net = task.make_engine(config).bare
+    image = jnp.zeros((1, 256, 256, 3))
+    assert experts.size(jax.eval_shape(net.init, jax.random.key(0), image)) == 125_484_996
+
+
+def test_a_size_and_overrides_arrive():
+    found = call("--config=configs/moei.py:tiny", "--config.seed=7", "--config.tiles.overlap=8")
+    assert found.config.seed == 7 and found.config.tiles.overlap == 8
+    assert found.command == "train" and str(found.workdir) == "runs/moei-tiny"
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["shwo"], "command='shwo': expected one of .*"),
+        (["restroe"], "Did you mean 'restore'"),
+        (["--wrkdir=x"], "Unknown command line flag 'wrkdir'. Did you mean.*workdir"),
+        (["--config=configs/moie.py"], "Did you mean 'configs/moei.py'"),
+        (["--config=configs/moei.py:tny"], "expected one of default, tiny, paper"),
+        (["--config=configs/moei.py", "--config.data.bach_size=2"], "batch_size"),
+        (["--config=configs/moei.py", "--config.seed=many"], "seed"),
+        (["bench", "--repeats=0"], "repeats"),
+    ],
+)
+def test_a_slip_on_the_command_line_is_one_line(words, message):
+    with pytest.raises(errors.InputError, match=message) as caught:
+        call(*words)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("command", sorted(commands.COMMANDS))
+def test_every_command_explains_itself_with_examples(command, capsys):
+    main.run(["wxjax", command, "--help"])
+    text = capsys.readouterr().out
+    assert text.startswith("wxjax ") and "examples:\n      wxjax " in text
+
+
+def test_the_program_explains_itself(capsys):
+    main.run(["wxjax", "--help"])
+    text = capsys.readouterr().out
+    assert all(command in text for command in commands.COMMANDS)

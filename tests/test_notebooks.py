@@ -1,0 +1,49 @@
+"""The notebooks run from top to bottom at the test size."""
+
+import pathlib
+import shutil
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.recipes.conftest import environment
+
+COLAB = pathlib.Path(__file__).parents[1] / "colab"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("notebooks")
+
+
+def execute(name: str, folder: pathlib.Path, change, monkeypatch) -> list:
+    notebook = nbformat.read(COLAB / name, as_version=4)
+    for cell in notebook.cells:
+        cell.source = change(cell.source)
+    for key, value in environment().items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook.cells
+
+
+@pytest.mark.slow
+def test_the_training_notebook_ends_in_a_report(folder, monkeypatch):
+    cells = execute(
+        "train_moei.ipynb", folder, lambda s: s.replace('SIZE = ""', 'SIZE = ":tiny"'), monkeypatch
+    )
+    printed = "".join(o.get("text", "") for c in cells for o in c.get("outputs", []))
+    assert "CpuDevice" in printed and "report: runs/moei/index.html" in printed
+    assert (folder / "runs" / "moei" / "index.html").exists()
+
+
+@pytest.mark.slow
+def test_the_restoring_notebook_shows_a_picture(folder, monkeypatch):
+    if not (folder / "runs" / "moei" / "index.html").exists():
+        test_the_training_notebook_ends_in_a_report(folder, monkeypatch)
+    cells = execute("restore_photo.ipynb", folder, lambda s: s, monkeypatch)
+    outputs = [o for c in cells for o in c.get("outputs", [])]
+    assert any("image/png" in o.get("data", {}) for o in outputs)
+    assert any('"route"' in o.get("text", "") for o in outputs)
+    shutil.rmtree(folder / "restored")
