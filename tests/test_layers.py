@@ -59,7 +59,9 @@ def test_no_system_imports_another():
     for path in (ROOT / "systems").rglob("*.py"):
         system = path.relative_to(ROOT / "systems").parts[0]
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wxjax.systems."):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                "wxjax.systems."
+            ):
                 assert node.module.split(".")[2] == system, f"{path} imports {node.module}"
 
 

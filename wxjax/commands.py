@@ -30,7 +30,7 @@ def train(call: Call) -> None:
 
     settings.save(call.config, call.workdir)
     recipe = call.config.recipe
-    known = ("moei", "single")
+    known = ("moei",)
     if recipe not in known:
         raise errors.unknown("config.recipe", recipe, known)
     importlib.import_module(f"wxjax.recipes.{recipe}").run(call.config, call.workdir)

@@ -53,7 +53,9 @@ def test_one_program_serves_every_expert():
     trees = []
     for i in range(3):
         params = adapter.init(jax.random.key(i), IMAGE)["params"]
-        trees.append({"other": jnp.zeros(2), "block": {"shell": {**params, "gate": jnp.full(4, i)}}})
+        trees.append(
+            {"other": jnp.zeros(2), "block": {"shell": {**params, "gate": jnp.full(4, i)}}}
+        )
     names = experts.differing(list(experts.flatten(trees[0])), [])
     assert len(names) == 7
     assert all(name.startswith("block/shell/") for name in names)

@@ -90,8 +90,9 @@ def test_a_run_killed_anywhere_ends_equal_to_the_bit(tiny, tmp_path):
         child.wait()
     done = wxjax("--config=configs/moei.py:tiny", "--workdir=killed", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert files.read_json(tmp_path / "killed" / "system" / "weights.json")["arrays"] == (
-        whole["arrays"]
+    assert (
+        files.read_json(tmp_path / "killed" / "system" / "weights.json")["arrays"]
+        == (whole["arrays"])
     )
     for name in ("weights.npz",):
         assert files.sha256(tmp_path / "killed" / "system" / name) == (

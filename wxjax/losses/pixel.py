@@ -50,9 +50,7 @@ def fft_l1(
     return (jnp.abs(spectrum.real) + jnp.abs(spectrum.imag)).mean((1, 2, 3)) / 2
 
 
-def decibels(
-    output: Float[Array, "b h w c"], target: Float[Array, "b h w c"]
-) -> Float[Array, "b"]:
+def decibels(output: Float[Array, "b h w c"], target: Float[Array, "b h w c"]) -> Float[Array, "b"]:
     """Negative PSNR over 10: log10(MSE + 1e-5), one value an example; lower is better.
 
     The loss of NAFNet (Chen et al., ECCV 2022): an example under light weather counts as

@@ -21,7 +21,6 @@ from wxjax.report import build
 from wxjax.systems.moei.task import EXPERTS
 from wxjax.train import weights
 
-
 ROUTES = ("dense", *EXPERTS)
 
 
@@ -63,7 +62,9 @@ def mixed(config: ConfigDict) -> Any:
 def system(config: ConfigDict, workdir: pathlib.Path) -> tuple[Any, dict, dict]:
     """The trained system of a workdir: its task, variables and provenance."""
     variables, about = weights.load(workdir / "system")
-    return tasks.load(stages.stage_config(config, "system", "router")), variables, about
+    task = tasks.load(stages.stage_config(config, "system", "router"))
+    weights.check(variables, jax.eval_shape(task.init, key(config), {}), workdir / "system")
+    return task, variables, about
 
 
 def test(config: ConfigDict, workdir: pathlib.Path, source: Any, mixed: Any = None) -> None:

@@ -7,6 +7,7 @@ import functools
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -96,22 +97,17 @@ def with_shells(config, dense) -> dict:
 
 def assemble(config, dense, parts) -> dict:
     """Shared backbone, stacked deltas (Dense-Unified first), and a router still untrained."""
-    shared = dense["params"]["backbone"]
     shelled = experts.flatten(with_shells(config, dense)["params"]["backbone"])
-    whole = [{**shelled, **experts.flatten(part["params"]["backbone"])} for part in parts]
-    owned = experts.differing(list(shelled), patterns(config)["part2"])
-    engine = moei.make_engine(config)
-    d = config.model.dims[-1]
-    empty = {"vector": np.zeros((1, d), np.float32), "grid": np.zeros((1, 8, 8, d), np.float32)}
-    router = moei.init_router(engine.router, evidence.key(config), empty)
-    return {
-        "params": {
-            "backbone": shared,
-            "experts": experts.stack([experts.unflatten(flat) for flat in whole], owned),
-            "router": router["params"]["router"],
-        },
-        "calibration": {"temperature": np.float32(1), "threshold": np.float32(0)},
-    }
+    whole = [
+        experts.unflatten({**shelled, **experts.flatten(part["params"]["backbone"])})
+        for part in parts
+    ]
+    task = tasks.load(stages.stage_config(config, "system", "router"))
+    variables = jax.device_get(task.init(evidence.key(config), {}))
+    owned = list(experts.flatten(variables["params"]["experts"]))
+    variables["params"]["backbone"] = dense["params"]["backbone"]
+    variables["params"]["experts"] = jax.device_get(experts.stack(whole, owned))
+    return variables
 
 
 def look(config, variables, source, folder: pathlib.Path) -> runner.Seen:

@@ -107,7 +107,9 @@ def test_two_hundred_sizes_need_a_handful_of_programs(mode):
     built, variables, _ = build(tile=64, overlap=16, mode=mode, batch_size=1)
     run = program(built, variables)
     rng = np.random.default_rng(0)
-    sizes = [(1, 1), (1, 97), (63, 64), (64, 65), (127, 131)] + rng.integers(1, 200, (10, 2)).tolist()
+    sizes = [(1, 1), (1, 97), (63, 64), (64, 65), (127, 131)] + rng.integers(
+        1, 200, (10, 2)
+    ).tolist()
     for h, w in sizes:
         restored, said = run(rng.random((h, w, 3), np.float32))
         assert restored.shape == (h, w, 3)
@@ -145,8 +147,9 @@ def test_an_int8_router_keeps_the_decisions_of_a_confident_one():
     small = router.logits(built.router, params, vectors, grids, int8=True)
     assert np.mean(full.argmax(-1) == small.argmax(-1)) > 0.9
     np.testing.assert_allclose(full, small, atol=0.15)
-    assert all(leaf.dtype == jnp.int8 or leaf.ndim < 3 for leaf in jax.tree.leaves(
-        router.quantize(params)))
+    assert all(
+        leaf.dtype == jnp.int8 or leaf.ndim < 3 for leaf in jax.tree.leaves(router.quantize(params))
+    )
 
 
 def test_pooling_a_token_grid_by_hand():

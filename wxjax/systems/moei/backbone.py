@@ -286,9 +286,7 @@ class Decoder(Shell):
     remat: bool = False
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "r t t d"], skips: list
-    ) -> Float[Array, "r s s 3"]:
+    def __call__(self, x: Float[Array, "r t t d"], skips: list) -> Float[Array, "r s s 3"]:
         side = self.region // self.patch // 2 ** (len(skips) - 1)
         block = nn.remat(SwinBlock) if self.remat else SwinBlock
         for j, skip in enumerate(reversed(skips)):

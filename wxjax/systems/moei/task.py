@@ -20,6 +20,7 @@ from ml_collections import FrozenConfigDict
 from wxjax import errors
 from wxjax.losses import terms
 from wxjax.metrics import perceptual, protocols, statistics
+from wxjax.nn import experts
 from wxjax.ops import color
 from wxjax.systems.moei import router as routers
 from wxjax.systems.moei.backbone import Backbone
@@ -43,6 +44,9 @@ def make(config) -> Task:
         loss = functools.partial(router_loss, engine.router)
     else:
         init = functools.partial(init_backbone, net)
+        if config.stage == "system":
+            unfrozen = (*config.unfrozen.part1, *config.unfrozen.part2)
+            init = functools.partial(init_system, engine, unfrozen)
         loss = functools.partial(image_loss, net, losses)
     if config.stage in EXPERTS:  # a stage without a gate runs the network it trains
         engine = engine._replace(bare=net)
@@ -79,6 +83,24 @@ def init_backbone(net: Backbone, key, batch: Mapping) -> dict:
 def init_router(router: routers.Router, key, batch: Mapping) -> dict:
     vector, grid = jnp.asarray(batch["vector"][:1]), jnp.asarray(batch["grid"][:1])
     return {"params": {"router": router.init(key, vector, grid)["params"]}}
+
+
+def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) -> dict:
+    """The whole with untrained parts: shared backbone, deltas that change nothing, router."""
+    shelled = init_backbone(engine.shelled, key, batch)["params"]["backbone"]
+    flat = experts.flatten(shelled)
+    owned = experts.differing(list(flat), unfrozen)
+    shared = {name: leaf for name, leaf in flat.items() if "/shell" not in name}
+    d = engine.bare.model.dims[-1]
+    seen = {"vector": jnp.zeros((1, d)), "grid": jnp.zeros((1, routers.GRID, routers.GRID, d))}
+    return {
+        "params": {
+            "backbone": experts.unflatten(shared),
+            "experts": experts.stack([shelled] * (1 + len(EXPERTS)), owned),
+            "router": init_router(engine.router, key, seen)["params"]["router"],
+        },
+        "calibration": {"temperature": jnp.float32(1), "threshold": jnp.float32(0)},
+    }
 
 
 def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step):
