@@ -15,8 +15,8 @@ def test_importing_takes_less_than_a_second_beyond_jax():
 
 
 def test_help_needs_no_jax():
-    code = "import sys; from wxjax import main; main.run(['wxjax', '--help']); print('jax' in sys.modules)"
-    assert python(code).endswith("False")
+    call = "from wxjax import main; main.run(['wxjax', '--help'])"
+    assert python(f"import sys; {call}; print('jax' in sys.modules)").endswith("False")
 
 
 def test_the_commands_need_neither_tensorflow_nor_torch():

@@ -21,7 +21,7 @@ def count(fn: Callable, *args) -> float:
 
 
 def _count(jaxpr) -> float:
-    return sum(_equation(eqn) for eqn in jaxpr.eqns)
+    return float(sum(_equation(eqn) for eqn in jaxpr.eqns))
 
 
 def _equation(eqn) -> float:
@@ -43,4 +43,4 @@ def _equation(eqn) -> float:
         if hasattr(value, "eqns") or hasattr(getattr(value, "jaxpr", None), "eqns")
     ]
     times = eqn.params.get("length", 1) if name == "scan" else 1
-    return times * sum(_count(part) for part in inner)
+    return float(times * sum(_count(part) for part in inner))
