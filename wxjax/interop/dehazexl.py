@@ -1,11 +1,11 @@
 """Names and layouts of DehazeXL's PyTorch checkpoints (CVPR 2025), as ours."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-Rule = tuple[str, Callable[[re.Match, np.ndarray], Mapping[str, np.ndarray]]]
+from wxjax import errors
 
 IGNORED = (
     r".*\.(relative_position_index|relative_coords_table|attn_mask|k_bias)",
@@ -28,18 +28,35 @@ def expand_kernel(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 2, 3, 1).reshape(x.shape[0], -1)
 
 
-def names(key: str, value: np.ndarray) -> tuple[str, np.ndarray] | None:
-    """Our name and layout of one entry; None for a buffer that is made anew.
+def variant(state: Mapping[str, np.ndarray]) -> str:
+    """'linear' for the decoder of the only published checkpoint, else 'conv'."""
+    return "linear" if any(key.endswith("up_x2.norm.weight") for key in state) else "conv"
 
-    Raises KeyError for a key that DehazeXL does not have.
+
+def convert(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Our names and layouts of a PyTorch `state_dict`; buffers that are made anew are left out.
+
+    Raises:
+      InputError: listing keys that DehazeXL does not have.
     """
-    key = key.removeprefix("module.")
-    if any(re.fullmatch(pattern, key) for pattern in IGNORED):
-        return None
-    for pattern, name, layout in RULES:
-        if match := re.fullmatch(pattern, key):
-            return match.expand(name).replace("//", "/"), layout(value)
-    raise KeyError(key)
+    rules = RULES + expand_rules(variant(state))
+    found, surplus = {}, []
+    for key, value in state.items():
+        key = key.removeprefix("module.")
+        if any(re.fullmatch(pattern, key) for pattern in IGNORED):
+            continue
+        for pattern, name, layout in rules:
+            if match := re.fullmatch(pattern, key):
+                found[match.expand(name)] = layout(value)
+                break
+        else:
+            surplus.append(key)
+    if surplus:
+        raise errors.InputError(
+            f"not a DehazeXL checkpoint: it holds {len(surplus)} unknown entries, "
+            f"first {', '.join(surplus[:3])}."
+        )
+    return found
 
 
 def same(x: np.ndarray) -> np.ndarray:
