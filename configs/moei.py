@@ -39,6 +39,7 @@ def get_config(size: str = "default") -> ConfigDict:
         batch_size=4,
         count=2_400,  # embedded set only: training crops synthesized before the first step
         crop=144,  # their side in pixels
+        val_router_count=360,
         eval_count=90,  # embedded set only: examples of each split that is not trained on
         eval_crop=256,
         augment="dihedral",
@@ -68,6 +69,7 @@ def get_config(size: str = "default") -> ConfigDict:
         rain=dict(charbonnier=0.5, decibels=0.1, ssim=0.05),
         snow=dict(charbonnier=0.5, decibels=0.1, ssim=0.05),
     )
+    config.probe = 0.05  # weight of telling the degradation from the global vector (dense)
     config.stages = dict(
         dense=common.training(
             num_steps=2_000,
@@ -117,13 +119,22 @@ def get_config(size: str = "default") -> ConfigDict:
         mse_scale="decibel",  # or unit (q ~ exp(-beta MSE)), relative (MSE over its mean)
         beta=50.0,
         decibels=0.5,
+        prior=0.5,  # share of a soft label that goes to the degradation's own expert
         max_abstention=0.10,
     )
     config.tiles = dict(tile=256, overlap=32, blend="hann", mode="global", batch_size=1)
     config.evaluate = dict(protocol="default", crop_border=0, top2=True, samples=9)
 
     if size == "tiny":
-        config.data.update(crops=(32,), batch_size=4, count=24, crop=48, eval_count=9, eval_crop=64)
+        config.data.update(
+            crops=(32,),
+            batch_size=4,
+            count=24,
+            crop=48,
+            val_router_count=12,
+            eval_count=9,
+            eval_crop=64,
+        )
         config.model.update(region=32, dims=(8, 16), depths=(1, 1), head_dim=8, window=4)
         config.model.bottleneck.update(heads=2)
         config.model.decoder.update(head_dim=16, window=4)
@@ -155,7 +166,7 @@ def get_config(size: str = "default") -> ConfigDict:
             part2=("decoder/level2_.*",),
         )
         config.tiles.update(tile=512, overlap=64, batch_size=4)
-        config.router.update(width=256, batch_size=256)
+        config.router.update(width=256, batch_size=256, prior=0.0)
         config.losses = dict(
             haze=dict(charbonnier=1.0, ssim=0.05),
             rain=dict(charbonnier=1.0, edge=0.05, direction=0.02),
@@ -163,6 +174,7 @@ def get_config(size: str = "default") -> ConfigDict:
         )
         config.dense_losses = config.losses.copy_and_resolve_references()
         config.data.emphasis = 0.5
+        config.probe = 0.0
         recipe = dict(
             dense=(450_000, 2e-4, 1_500),
             part1=(100_000, 2e-4, 1_500),

@@ -31,7 +31,7 @@ def open(config: Any, split: str):
 
     Reads `name` ('embedded', 'path' or 'tfds'; default embedded), `root`, `builder`
     (tfds), `seed`, `crop`, `count` (embedded training set), `eval_count` (its other
-    splits), `degradations` (a selection; all where absent) and `leaks`.
+    splits; `val_router_count` and so on where one differs), `degradations` (a selection; all where absent) and `leaks`.
 
     Raises:
       InputError: for an unknown name or split, or an empty selection.
@@ -47,7 +47,7 @@ def open(config: Any, split: str):
             split,
             seed=get("seed", 0),
             crop=get("crop", 192) if train else get("eval_crop", 256),
-            count=get("count") if train else get("eval_count"),
+            count=get("count") if train else get(f"{split}_count", get("eval_count")),
         )
     elif name in ("path", "tfds"):
         if not get("root"):

@@ -67,7 +67,8 @@ def train_expert(config, dense, degradation, load, workdir) -> dict:
 
 def train_unified(config, dense, load, workdir) -> dict:
     """Dense-Unified: as many more presentations as the experts get, over the same layers."""
-    stage = stages.stage_config(config, "dense", "part1", losses=config.dense_losses)
+    stage = stages.stage_config(config, "dense", "part1", losses=config.dense_losses, probe=0.0)
+    dense = {"params": {"backbone": dense["params"]["backbone"]}}
     lengths = [config.stages[part].num_steps for part in ("part1", "part2")]
     stage.num_steps = len(EXPERTS) * sum(lengths)
     stage.checkpoint.every_steps = stage.evaluate.every_steps = max(lengths)
@@ -132,6 +133,7 @@ def look(config, variables, source, folder: pathlib.Path) -> runner.Seen:
 def train_router(config, seen: runner.Seen, workdir) -> dict:
     """The gate on stored vectors, towards soft labels: KL(q, p)."""
     q = soft_labels(seen.mse[:, 1:], config.router)
+    q = with_prior(q, seen.degradation, config.router.prior)
     entropy = -(q * np.log(np.maximum(q, 1e-12))).sum(-1).mean()
     files.write_json(
         workdir / "router" / "labels" / "labels.json",
@@ -172,6 +174,16 @@ def soft_labels(mse: np.ndarray, config: Any) -> np.ndarray:
         raise errors.unknown("config.router.mse_scale", config.mse_scale, choices)
     q = np.exp(score - score.max(-1, keepdims=True))
     return q / q.sum(-1, keepdims=True)
+
+
+def with_prior(q: np.ndarray, degradation: np.ndarray, share: float) -> np.ndarray:
+    """`share` of each label moved to the expert of the image's degradation, where it is known.
+
+    With few router images the errors of neighbouring experts are noise; the degradation is not.
+    """
+    known = (degradation >= 0)[:, None]
+    own = np.eye(q.shape[1])[np.maximum(degradation, 0)]
+    return np.where(known, (1 - share) * q + share * own, q)
 
 
 def calibrate(config, seen: runner.Seen) -> dict:
