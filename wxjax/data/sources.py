@@ -31,7 +31,8 @@ def open(config: Any, split: str):
 
     Reads `name` ('embedded', 'path' or 'tfds'; default embedded), `root`, `builder`
     (tfds), `seed`, `crop`, `count` (embedded training set), `eval_count` (its other
-    splits; `val_router_count` and so on where one differs), `degradations` (a selection; all where absent) and `leaks`.
+    splits; `val_router_count` and so on where one differs), `degradations` (a selection; all
+    where absent) and `leaks`.
 
     Raises:
       InputError: for an unknown name or split, or an empty selection.
