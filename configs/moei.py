@@ -39,7 +39,6 @@ def get_config(size: str = "default") -> ConfigDict:
         batch_size=4,
         count=2_400,  # embedded set only: training crops synthesized before the first step
         crop=144,  # their side in pixels
-        val_router_count=360,
         eval_count=90,  # embedded set only: examples of each split that is not trained on
         eval_crop=256,
         augment="dihedral",
@@ -69,7 +68,7 @@ def get_config(size: str = "default") -> ConfigDict:
         rain=dict(charbonnier=0.5, decibels=0.1, ssim=0.05),
         snow=dict(charbonnier=0.5, decibels=0.1, ssim=0.05),
     )
-    config.probe = 0.5  # weight of telling the degradation from the global vector (dense)
+    config.probe = 0.0  # dense: weight of telling the degradation from the global vector
     config.stages = dict(
         dense=common.training(
             num_steps=2_000,
@@ -119,7 +118,7 @@ def get_config(size: str = "default") -> ConfigDict:
         mse_scale="decibel",  # or unit (q ~ exp(-beta MSE)), relative (MSE over its mean)
         beta=50.0,
         decibels=0.5,
-        prior=0.5,  # share of a soft label that goes to the degradation's own expert
+        prior=0.0,  # share of a soft label that goes to the degradation's own expert
         max_abstention=0.10,
     )
     config.tiles = dict(tile=256, overlap=32, blend="hann", mode="global", batch_size=1)
@@ -166,7 +165,7 @@ def get_config(size: str = "default") -> ConfigDict:
             part2=("decoder/level2_.*",),
         )
         config.tiles.update(tile=512, overlap=64, batch_size=4)
-        config.router.update(width=256, batch_size=256, prior=0.0)
+        config.router.update(width=256, batch_size=256)
         config.losses = dict(
             haze=dict(charbonnier=1.0, ssim=0.05),
             rain=dict(charbonnier=1.0, edge=0.05, direction=0.02),
@@ -174,7 +173,6 @@ def get_config(size: str = "default") -> ConfigDict:
         )
         config.dense_losses = config.losses.copy_and_resolve_references()
         config.data.emphasis = 0.5
-        config.probe = 0.0
         recipe = dict(
             dense=(450_000, 2e-4, 1_500),
             part1=(100_000, 2e-4, 1_500),

@@ -59,7 +59,6 @@ SPLITS = {
     "test": ("china", "coffee", "rocket"),
     "mixed": ("china", "coffee", "rocket"),
 }
-COMPOSED = ("train", "val_router")  # splits that learn, so that need many scenes
 COUNTS = {"train": 480, "val_router": 36, "val_calib": 36, "test": 45, "mixed": 24}
 
 
@@ -233,7 +232,7 @@ class Embedded:
         top, left, h, w = plan["window"]
         cut = np.s_[top : top + h, left : left + w]
         target = _resize(photograph(plan["photo"])[cut], plan["size"])
-        if self.split in COMPOSED and plan["size"] == (self.crop, self.crop):
+        if self.split == "train" and plan["size"] == (self.crop, self.crop):
             target = scene.compose(target, self._patch, np.random.default_rng([*plan["key"], 2]))
         depth = distance(plan["photo"])
         if depth is not None:
