@@ -77,9 +77,9 @@ def evaluate(call: Call) -> None:
     build.build(out)
     for variant, entry in made["variants"].items():
         figures = ", ".join(
-            f"{name} {entry['macro'][name]:.3f}"
+            f"{name} {entry['macro'][name]['mean']:.3f}"
             for name in ("psnr", "ssim", "lpips")
-            if entry["macro"].get(name) is not None
+            if entry["macro"].get(name)
         )
         print(f"{variant:8s} {figures}")
     print(f"report: {out / 'index.html'}")
@@ -96,6 +96,9 @@ class Labelled:
 
     def __getitem__(self, i: int) -> dict:
         return {**self._source[i], "degradation": np.int32(DEGRADATIONS.index(self._kind))}
+
+    def items(self) -> dict[str, str]:
+        return {name: f"{self._kind} {token}" for name, token in self._source.items().items()}
 
     def __repr__(self) -> str:
         return f"Labelled({self._source!r}, {self._kind})"

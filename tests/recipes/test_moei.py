@@ -38,7 +38,7 @@ def test_a_run_leaves_rows_a_summary_and_a_page(tiny):
 
 
 def test_dense_gets_as_many_presentations_as_backbone_and_experts(tiny):
-    budget = files.read_json(tiny / "run" / "summary.json")["meta"]["budget"]
+    budget = files.read_json(tiny / "run" / "summary.json")["budget"]
     assert budget["presentations_dense"] == budget["presentations_experts"] == 4 * (4 + 3 * 8)
     steps = [json.loads(line)["step"] for line in open(tiny / "run" / "unified" / "metrics.jsonl")]
     assert max(steps) == 3 * 8
@@ -126,7 +126,7 @@ def test_photographs_are_restored_with_a_record(tiny):
 
 def flat_record(record: dict) -> dict:
     """Route and settings side by side, as the schema lists them."""
-    return {**record, **record.get("info", {}), **record.get("settings", {})}
+    return {**record, **record["restoration"], **record["settings"]}
 
 
 def test_pairs_of_ones_own_are_evaluated(tiny):

@@ -143,6 +143,11 @@ def _one(
 ) -> None:
     """Restores one picture and publishes it with its record."""
     start = time.perf_counter()
+    if restorer is not identity and not np.isfinite(picture.pixels).all():
+        raise errors.InputError(
+            f"{picture.name!r}: holds pixels that are not numbers (NaN or Inf): expected finite "
+            "values. Fill them first."
+        )
     restored, info = restorer(images.to_rgb(picture))
     picture_out = images.with_rgb(picture, np.asarray(restored, np.float32))
     data = images.encode(picture_out)
