@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tests.recipes.conftest import wxjax
@@ -80,7 +81,6 @@ def test_a_picture_of_one_pixel_is_restored(place):
 
 
 def test_not_a_number_in_a_picture(place):
-    tifffile = pytest.importorskip("tifffile")
     values = np.full((20, 20, 3), 0.5, np.float32)
     values[3, 4] = np.nan
     tifffile.imwrite(place / "nan.tif", values, photometric="rgb")
