@@ -19,7 +19,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from wxjax import errors
-from wxjax.nn import adapter, attention
+from wxjax.nn import adapter, attention, hyper
 from wxjax.nn.attention import LoRADense, torch_uniform
 from wxjax.ops.convolution import depth_to_space, space_to_depth
 
@@ -175,9 +175,12 @@ class BottleneckLayer(Shell):
     heads: int = 8
     mlp_ratio: int = 4
     chunk: int = 1024
+    attention: str = "exact"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b l d"], valid=None) -> Float[Array, "b l d"]:
+    def __call__(
+        self, x: Float[Array, "b l d"], valid=None, projections=None, key=None
+    ) -> Float[Array, "b l d"]:
         b, n, d = x.shape
 
         def dense(features, fan_in, name, bias=False):
@@ -187,7 +190,9 @@ class BottleneckLayer(Shell):
 
         qkv = dense(3 * d, d, "qkv", True)(RMSNorm(self.dtype, name="norm1")(x))
         q, k, v = jnp.moveaxis(qkv.reshape(b, n, 3, self.heads, d // self.heads), 2, 0)
-        y = attention.global_attention(q, k, v, valid, chunk=self.chunk)
+        y = hyper.token_attention(
+            self.attention, q, k, v, valid, projections=projections, key=key, chunk=self.chunk
+        )
         x = x + dense(d, d, "proj", True)(y.reshape(b, n, d))
         z = RMSNorm(self.dtype, name="norm2")(x)
         hidden = self.mlp_ratio * d
@@ -207,6 +212,7 @@ class Bottleneck(Shell):
     heads: int = 8
     mlp_ratio: int = 4
     chunk: int = 1024
+    attention: str = "exact"
 
     @nn.compact
     def __call__(
@@ -214,14 +220,24 @@ class Bottleneck(Shell):
         tokens: Float[Array, "b l d"],
         position: Any,
         valid: Float[Array, "b l"] | None = None,
+        projections: Any = None,
+        key: Any = None,
     ) -> Float[Array, "b l d"]:
-        """`position` holds row and column of each token, `[l 2]`."""
+        """`position` holds row and column of each token, `[l 2]`.
+
+        Where `attention` is hashed, `projections` (a layer each, `[d r]`) and `key` fix
+        it; without them they come from the layer's number (`nn/hyper.py`).
+        """
         d = tokens.shape[-1]
         init = torch_uniform(d)
         x = LoRADense(d, dtype=self.dtype, kernel_init=init, bias_init=init, name="input_proj")(
             tokens
         )
         x = x + sincos(position, d).astype(self.dtype)
+        directions = projections
+        if directions is None:
+            directions = [hyper.draw_projections(d // self.heads, i) for i in range(self.depth)]
+        keys = jax.random.key(0) if key is None else key
         for i in range(self.depth):
             x = BottleneckLayer(
                 self.shell,
@@ -231,8 +247,9 @@ class Bottleneck(Shell):
                 heads=self.heads,
                 mlp_ratio=self.mlp_ratio,
                 chunk=self.chunk,
+                attention=self.attention,
                 name=f"layer{i}",
-            )(x, valid)
+            )(x, valid, directions[i], jax.random.fold_in(keys, i))
         return x
 
 
@@ -321,8 +338,8 @@ class Backbone(nn.Module):
 
     Attributes:
       model: `config.model`, frozen: `region, patch, dims, depths, head_dim, window,
-        bottleneck{depth, heads, chunk}, decoder{depth, head_dim, window, up,
-        head_init}, mlp_ratio, shell{kind, ratio, rank, where}, dtype, remat`.
+        bottleneck{depth, heads, chunk, attention}, decoder{depth, head_dim, window,
+        up, head_init}, mlp_ratio, shell{kind, ratio, rank, where}, dtype, remat`.
       shelled: whether the shells of `model.shell` are there at all.
     """
 
@@ -358,6 +375,7 @@ class Backbone(nn.Module):
             heads=m.bottleneck.heads,
             mlp_ratio=m.mlp_ratio,
             chunk=m.bottleneck.chunk,
+            attention=m.bottleneck.get("attention", "exact"),
         )
         self.decoder = Decoder(
             **common(0),
@@ -375,8 +393,10 @@ class Backbone(nn.Module):
     def encode(self, regions: Float[Array, "r s s 3"]) -> list:
         return self.encoder(regions)
 
-    def mix(self, tokens, position, valid=None) -> Float[Array, "b l d"]:
-        return self.bottleneck(tokens, position, valid)
+    def mix(
+        self, tokens, position, valid=None, projections=None, key=None
+    ) -> Float[Array, "b l d"]:
+        return self.bottleneck(tokens, position, valid, projections, key)
 
     def decode(self, tokens, skips) -> Float[Array, "r s s 3"]:
         """Of mixed tokens `[r t t d]` and the encoder's maps; without the input's share."""
