@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 FAR = -100.0  # what Swin adds between tokens that only the cyclic shift made neighbours
+GONE = -1e30  # what hides a token altogether; finite, so that nothing becomes NaN
 
 
 def to_windows(x: Float[Array, "b h w c"], size: int) -> Float[Array, "n t c"]:
@@ -183,27 +184,66 @@ def global_attention(
     v: Float[Array, "b n h d"],
     valid: Float[Array, "b n"] | None = None,
     *,
-    chunk: int = 1024,
+    chunk: int = 512,
 ) -> Float[Array, "b n h d"]:
-    """Exact softmax attention over all tokens, in chunks of queries.
+    """Exact softmax attention over all tokens, `chunk` queries by `chunk` keys at a time.
 
-    Never stores more than `chunk` x n logits a head, whatever the image's size.
+    The running maximum and sum of Milakov & Gimelshein ("Online normalizer calculation for
+    softmax", 2018) keep a block of logits in cache: never more than `chunk`^2 a head exist,
+    whatever the image's size, and the backward pass computes them again.
 
     Args:
-      valid: 1 for tokens that exist, 0 for padding, which gets no weight.
+      valid: 1 for tokens that exist, 0 for padding, which gets no weight. A block of
+        nothing but padding is skipped at run time, as queries (they read zero) and as keys.
     """
     b, n, h, d = q.shape
-    hidden = None if valid is None else jnp.where(valid > 0, 0.0, -jnp.inf)[:, None, None]
-
-    def attend_chunk(part):
-        logits = jnp.einsum("bqhd,bkhd->bhqk", part, k).astype(jnp.float32) * d**-0.5
-        logits = logits if hidden is None else logits + hidden
-        return jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits).astype(v.dtype), v)
-
     if n <= chunk:
-        return attend_chunk(q)
+        logits = jnp.einsum("bqhd,bkhd->bhqk", q, k).astype(jnp.float32) * d**-0.5
+        logits = (
+            logits if valid is None else logits + jnp.where(valid > 0, 0.0, GONE)[:, None, None]
+        )
+        return jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits).astype(v.dtype), v)
     steps = -(-n // chunk)
-    padded = jnp.pad(q, ((0, 0), (0, steps * chunk - n), (0, 0), (0, 0)))
-    parts = jnp.moveaxis(padded.reshape(b, steps, chunk, h, d), 1, 0)
-    output = jnp.moveaxis(jax.lax.map(attend_chunk, parts), 0, 1)
-    return output.reshape(b, steps * chunk, h, d)[:, :n]
+    spare = steps * chunk - n
+    seen = jnp.ones((b, n)) if valid is None else valid
+
+    def blocks(x, order):
+        x = jnp.pad(x, ((0, 0), (0, spare)) + ((0, 0),) * (x.ndim - 2))
+        return x.reshape(b, steps, chunk, *x.shape[2:]).transpose(order)
+
+    seen = blocks(seen, (1, 0, 2))
+    keys, values = blocks(k, (1, 0, 3, 4, 2)), blocks(v, (1, 0, 3, 2, 4))
+
+    def step(carry, block):
+        query, (most, total, sums) = carry
+        key, value, real = block
+        logits = jnp.einsum("bhqd,bhdk->bhqk", query, key, preferred_element_type=jnp.float32)
+        logits = logits + jnp.where(real > 0, 0.0, GONE)[:, None, None]
+        top = jnp.maximum(most, logits.max(-1, keepdims=True))
+        weights, fade = jnp.exp(logits - top), jnp.exp(most - top)
+        part = jnp.einsum(
+            "bhqk,bhkd->bhqd",
+            weights.astype(value.dtype),
+            value,
+            preferred_element_type=jnp.float32,
+        )
+        return query, (top, total * fade + weights.sum(-1, keepdims=True), sums * fade + part)
+
+    def skip_padding(carry, block):
+        return jax.lax.cond((block[-1] > 0).any(), step, lambda c, _: c, carry, block), None
+
+    def attend_chunk(query):
+        query = (query * d**-0.5).astype(query.dtype)
+        column = jnp.zeros((b, h, chunk, 1))
+        start = column + GONE, column, jnp.zeros((b, h, chunk, d))
+        carry, _ = jax.lax.scan(skip_padding, (query, start), (keys, values, seen))
+        _, total, sums = carry[1]
+        return (sums / total).astype(v.dtype)
+
+    def attend_real(item):
+        query, real = item
+        nothing = lambda x: jnp.zeros(x.shape, v.dtype)
+        return jax.lax.cond((real > 0).any(), jax.checkpoint(attend_chunk), nothing, query)
+
+    output = jax.lax.map(attend_real, (blocks(q, (1, 0, 3, 2, 4)), seen))
+    return output.transpose(1, 0, 3, 2, 4).reshape(b, steps * chunk, h, d)[:, :n]
