@@ -60,7 +60,7 @@ def test_the_gradient_through_blocks_is_that_of_the_whole_matrix():
     inner = lambda fn: lambda x: (fn(*x) * goal).sum()
     blocks = inner(lambda q, k, v: attention.global_attention(q, k, v, valid, chunk=4))
     whole = inner(lambda q, k, v: softmax_attention(q, k, v, valid))
-    np.testing.assert_allclose(jax.grad(blocks)(qkv), jax.grad(whole)(qkv), atol=1e-5)
+    np.testing.assert_allclose(jax.jit(jax.grad(blocks))(qkv), jax.grad(whole)(qkv), atol=1e-5)
 
 
 def test_blocks_of_padding_are_never_computed():

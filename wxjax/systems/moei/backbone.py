@@ -182,22 +182,30 @@ class BottleneckLayer(Shell):
         self, x: Float[Array, "b l d"], valid=None, projections=None, key=None
     ) -> Float[Array, "b l d"]:
         b, n, d = x.shape
+        hidden = self.mlp_ratio * d
 
-        def dense(features, fan_in, name, bias=False):
+        def dense(layer, features, fan_in, name, bias=False):
             init = torch_uniform(fan_in)
             inits = dict(kernel_init=init, bias_init=init, use_bias=bias)
-            return LoRADense(features, rank=self.lora, dtype=self.dtype, name=name, **inits)
+            form = dict(rank=self.lora, dtype=self.dtype, name=name, parent=layer)
+            return LoRADense(features, **form, **inits)
 
-        qkv = dense(3 * d, d, "qkv", True)(RMSNorm(self.dtype, name="norm1")(x))
-        q, k, v = jnp.moveaxis(qkv.reshape(b, n, 3, self.heads, d // self.heads), 2, 0)
+        def project(layer, x):
+            y = RMSNorm(self.dtype, name="norm1", parent=layer)(x)
+            return jnp.split(dense(layer, 3 * d, d, "qkv", True)(y), 3, -1)
+
+        def finish(layer, x, y):
+            x = x + dense(layer, d, d, "proj", True)(y)
+            z = RMSNorm(self.dtype, name="norm2", parent=layer)(x)
+            gate, up = (dense(layer, hidden, d, name)(z) for name in ("gate", "up"))
+            return [x + dense(layer, d, hidden, "down")(exact_gelu(gate) * up)]
+
+        whole = by_chunks(self, project, (x,), valid, self.chunk)
+        q, k, v = (part.reshape(b, n, self.heads, d // self.heads) for part in whole)
         y = hyper.token_attention(
             self.attention, q, k, v, valid, projections=projections, key=key, chunk=self.chunk
         )
-        x = x + dense(d, d, "proj", True)(y.reshape(b, n, d))
-        z = RMSNorm(self.dtype, name="norm2")(x)
-        hidden = self.mlp_ratio * d
-        z = exact_gelu(dense(hidden, d, "gate")(z)) * dense(hidden, d, "up")(z)
-        x = x + dense(d, hidden, "down")(z)
+        (x,) = by_chunks(self, finish, (x, y.reshape(b, n, d)), valid, self.chunk)
         if self.shell in ("adapter", "film"):  # tokens have no grid here: a row of pixels
             x = adapter.after_block(self.shell, x[:, None], ratio=self.ratio, dtype=self.dtype)[
                 :, 0
@@ -230,10 +238,13 @@ class Bottleneck(Shell):
         """
         d = tokens.shape[-1]
         init = torch_uniform(d)
-        x = LoRADense(d, dtype=self.dtype, kernel_init=init, bias_init=init, name="input_proj")(
-            tokens
-        )
-        x = x + sincos(position, d).astype(self.dtype)
+        linear = dict(dtype=self.dtype, kernel_init=init, bias_init=init, name="input_proj")
+
+        def embed(bottleneck, x, place):
+            y = LoRADense(d, **linear, parent=bottleneck)(x)
+            return [y + sincos(place[0], d).astype(self.dtype)]
+
+        (x,) = by_chunks(self, embed, (tokens, jnp.asarray(position)[None]), valid, self.chunk)
         directions = projections
         if directions is None:
             directions = [hyper.draw_projections(d // self.heads, i) for i in range(self.depth)]
@@ -251,6 +262,44 @@ class Bottleneck(Shell):
                 name=f"layer{i}",
             )(x, valid, directions[i], jax.random.fold_in(keys, i))
         return x
+
+
+def by_chunks(module: nn.Module, fn, arrays, valid, chunk: int) -> list:
+    """`fn(module, *arrays)` over the tokens, `chunk` of them at a time.
+
+    So what is as wide as the MLP's hidden layer never exists for all tokens at once; a
+    chunk of padding alone is skipped at run time and reads zero.
+
+    Args:
+      fn: takes parts `[b chunk ...]`; returns arrays shaped like the first of them.
+      valid: `[b l]`, 1 for tokens that exist; None means all.
+    """
+    n = arrays[0].shape[1]
+    if n <= chunk:
+        return fn(module, *arrays)
+    steps = -(-n // chunk)
+
+    def fold(x):
+        x = jnp.pad(x, ((0, 0), (0, steps * chunk - n)) + ((0, 0),) * (x.ndim - 2))
+        return x.reshape(x.shape[0], steps, chunk, *x.shape[2:]).swapaxes(0, 1)
+
+    def unfold(y):
+        y = y.swapaxes(0, 1)
+        return y.reshape(y.shape[0], steps * chunk, *y.shape[3:])[:, :n]
+
+    def step(module, carry, parts):
+        return carry, fn(module, *parts)
+
+    def skip_padding(module, carry, item):
+        real, parts = item
+        like = jax.eval_shape(lambda *parts: fn(module, *parts), *parts)
+        nothing = lambda module, *parts: jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), like)
+        return carry, nn.cond((real > 0).any(), fn, nothing, module, *parts)
+
+    items = tuple(fold(x) for x in arrays)
+    body, items = (step, items) if valid is None else (skip_padding, (fold(valid), items))
+    loop = nn.scan(body, variable_broadcast="params", split_rngs={"params": False})
+    return [unfold(y) for y in loop(module, None, items)[1]]
 
 
 def sincos(position, d: int) -> Float[Array, "l d"]:
