@@ -2,15 +2,54 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from wxjax import errors
+from wxjax.interop import states
+from wxjax.interop.dehazexl_shapes import shapes, sizes, variant
+from wxjax.nn import experts
 
+# Made anew on our side; the second line is what other versions of timm and DehazeXL save.
 IGNORED = (
     r".*\.(relative_position_index|relative_coords_table|attn_mask|k_bias)",
     r".*lsh\.(proj_dir|perm|enc_vec)",
 )
+
+
+def read(state: Mapping[str, np.ndarray], **options: Any) -> tuple[dict, dict[str, Any]]:
+    """Sizes (`config.model`) and variables of a `state_dict`.
+
+    Args:
+      options: what no tensor says: `region` (256) and `window` (16) in pixels and tokens,
+        `heads` of the bottleneck (8), `attention` (exact, hyper or auto).
+
+    Raises:
+      InputError: where the state is no DehazeXL, or does not fit its own sizes; missing,
+        surplus and misshapen entries are listed.
+    """
+    state = states.strip(state, IGNORED)
+    model = sizes(state, **options)
+    expected = shapes(model)
+    if not any(key in expected for key in state):
+        raise errors.InputError(
+            f"not a DehazeXL checkpoint: none of its {len(state)} entries belongs to one, "
+            f"first {', '.join(list(state)[:3]) or 'nothing'}."
+        )
+    states.check(state, expected, "DehazeXL")
+    return model, {"params": {"backbone": experts.unflatten(convert(state, model["region"]))}}
+
+
+def convert(state: Mapping[str, np.ndarray], region: int = 256) -> dict[str, np.ndarray]:
+    """Our names and layouts of a `state_dict` whose keys are known (`read` checks them)."""
+    rules, found = RULES + expand_rules(variant(state), region), {}
+    for key, value in state.items():
+        for pattern, name, layout in rules:
+            if match := re.fullmatch(pattern, key):
+                found[match.expand(name)] = layout(value)
+                break
+    return found
 
 
 def linear(x: np.ndarray) -> np.ndarray:
@@ -28,37 +67,6 @@ def expand_kernel(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 2, 3, 1).reshape(x.shape[0], -1)
 
 
-def variant(state: Mapping[str, np.ndarray]) -> str:
-    """'linear' for the decoder of the only published checkpoint, else 'conv'."""
-    return "linear" if any(key.endswith("up_x2.norm.weight") for key in state) else "conv"
-
-
-def convert(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Our names and layouts of a PyTorch `state_dict`; buffers that are made anew are left out.
-
-    Raises:
-      InputError: listing keys that DehazeXL does not have.
-    """
-    rules = RULES + expand_rules(variant(state))
-    found, surplus = {}, []
-    for key, value in state.items():
-        key = key.removeprefix("module.")
-        if any(re.fullmatch(pattern, key) for pattern in IGNORED):
-            continue
-        for pattern, name, layout in rules:
-            if match := re.fullmatch(pattern, key):
-                found[match.expand(name)] = layout(value)
-                break
-        else:
-            surplus.append(key)
-    if surplus:
-        raise errors.InputError(
-            f"not a DehazeXL checkpoint: it holds {len(surplus)} unknown entries, "
-            f"first {', '.join(surplus[:3])}."
-        )
-    return found
-
-
 def same(x: np.ndarray) -> np.ndarray:
     return x
 
@@ -67,7 +75,7 @@ _S = r"encoder\.model\.layers_(\d)\."
 _E = _S + r"blocks\.(\d+)\."
 _B = r"bottleneck\.layers\.(\d+)\."
 _D = r"decoder\.layers_up\.(\d)\."
-_U = _D + r"blocks\.(\d)\."
+_U = _D + r"blocks\.(\d+)\."
 _BLOCK = r"encoder/stage\1_block\2/"
 _LEVEL = r"decoder/level\1_block\2/"
 
@@ -107,12 +115,12 @@ RULES = [
 ]
 
 
-def expand_rules(kind: str) -> list:
+def expand_rules(kind: str, region: int = 256) -> list:
     """The up-sampling entries, which differ between the two decoder variants."""
     rules = []
     for pattern, name in (
         (_D + r"upsample\.", r"decoder/level\1_up/"),
-        (r"decoder\.up_x2\.", "decoder/up256/"),
+        (r"decoder\.up_x2\.", f"decoder/up{region}/"),
     ):
         layout = linear if kind == "linear" else expand_kernel
         rules.append((pattern + r"expand\.weight", name + "expand/kernel", layout))
