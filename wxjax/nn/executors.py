@@ -1,0 +1,315 @@
+"""Ways to compute a sparse mixture of experts; all give the same values.
+
+  dense     every expert on every token, times the weights; the reference
+  folded    the same for experts that are linear in their input: one matrix product
+  skip      a scan over experts, each skipped at run time where no token keeps it
+  grouped   (token, slot) rows sorted by expert, `jax.lax.ragged_dot`, row budget by `switch`
+  blocked   the same rows in blocks of one expert each; the loop runs only as often as needed
+  merged    weights of a whole image: its experts become one matrix
+
+An expert is a function `expert(params, x, at) -> y` that touches its parameters only
+through `at.dot(x, kernel)` and `at.row(vector)`, so that the same code runs with the
+parameters of one expert and with those of all, stacked on a leading axis.
+
+Axes: t tokens, s slots of a token, e experts, r rows (tokens times slots), d features.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from wxjax import errors
+from wxjax.nn import routing
+from wxjax.nn.routing import Choice
+
+BLOCK = 64  # rows of one step of the blocked loop
+
+
+class At(NamedTuple):
+    """How an expert reaches its parameters."""
+
+    dot: Callable[[Array, Array], Array]
+    row: Callable[[Array], Array]
+
+
+ONE = At(dot=lambda x, kernel: x @ kernel, row=lambda vector: vector)
+
+
+class Expert(NamedTuple):
+    """A kind of expert.
+
+    Attributes:
+      apply: `(params, x [r d], at) -> [r d]`.
+      fold: `(params stacked on e, x [t d], weights [t e]) -> [t d]`, the mixture in one
+        matrix product, or None.
+      merge: `(params stacked on e, weights [e]) -> params` of one expert that equals the
+        mixture, or None where the mixture of functions is no function of that kind.
+    """
+
+    apply: Callable[..., Array]
+    fold: Callable[..., Array] | None = None
+    merge: Callable[..., Any] | None = None
+
+
+def count_experts(params: Any) -> int:
+    return jax.tree.leaves(params)[0].shape[0]
+
+
+def dense(
+    expert: Expert, params: Any, x: Float[Array, "t d"], choice: Choice
+) -> Float[Array, "t d"]:
+    """Every expert on every token, times its weight, which is mostly 0."""
+    weights = routing.scatter(choice, count_experts(params))
+    every = jax.vmap(lambda one: expert.apply(one, x, ONE))(params)
+    return jnp.einsum("te,etd->td", weights.astype(x.dtype), every)
+
+
+def folded(
+    expert: Expert, params: Any, x: Float[Array, "t d"], choice: Choice
+) -> Float[Array, "t d"]:
+    """`dense` in one matrix product over (expert, feature); its gradient costs two.
+
+    Raises:
+      InputError: for experts that are not linear in their input.
+    """
+    if expert.fold is None:
+        raise errors.bad("executor", "folded", "needs experts that are linear in their input")
+    weights = routing.scatter(choice, count_experts(params))
+    return expert.fold(params, x, weights.astype(x.dtype))
+
+
+def skip(
+    expert: Expert, params: Any, x: Float[Array, "t d"], choice: Choice
+) -> Float[Array, "t d"]:
+    """A scan over experts; one that no token keeps is skipped at run time.
+
+    Saves time where routing is coarse. The predicate is one number for all tokens: under
+    `vmap` the conditional would compute both branches.
+    """
+    weights = routing.scatter(choice, count_experts(params)).astype(x.dtype)
+
+    def step(total, item):
+        one, weight = item
+        add = lambda: total + weight[:, None] * expert.apply(one, x, ONE)
+        return jax.lax.cond((weight > 0).any(), add, lambda: total), None
+
+    return jax.lax.scan(step, jnp.zeros_like(x), (params, weights.T))[0]
+
+
+class Rows(NamedTuple):
+    """(token, slot) pairs in the order of their experts; unused slots last.
+
+    Attributes:
+      order: `[r]` the pair (token * slots + slot) at each place.
+      place: `[t s]` the place of each pair.
+      expert: `[r]` the expert at each place; the number of experts for an unused slot.
+      sizes: `[e]` rows of each expert.
+    """
+
+    order: Int[Array, "r"]
+    place: Int[Array, "t s"]
+    expert: Int[Array, "r"]
+    sizes: Int[Array, "e"]
+
+
+def sort(choice: Choice, k: int) -> Rows:
+    """The rows to compute, those of one expert together."""
+    expert = jnp.where(choice.weight > 0, choice.index, k).reshape(-1)
+    order = jnp.argsort(expert, stable=True).astype(jnp.int32)
+    place = jnp.zeros_like(order).at[order].set(jnp.arange(len(order), dtype=jnp.int32))
+    sizes = jnp.bincount(expert, length=k).astype(jnp.int32)
+    return Rows(order, place.reshape(choice.index.shape), expert[order], sizes)
+
+
+def combine(
+    y: Float[Array, "r d"], place: Int[Array, "t s"], weight: Float[Array, "t s"]
+) -> Float[Array, "t d"]:
+    """Weighted sum of each token's rows; an unused slot's row may hold anything."""
+    rows = jnp.where((weight > 0)[..., None], y[jnp.minimum(place, y.shape[0] - 1)], 0)
+    return jnp.einsum("ts,tsd->td", weight.astype(y.dtype), rows)
+
+
+def grouped(
+    expert: Expert, params: Any, x: Float[Array, "t d"], choice: Choice
+) -> Float[Array, "t d"]:
+    """Sorted rows through `ragged_dot`, over the smallest budget of rows that holds them all.
+
+    Budgets are t, 2t, 4t, ... and t times the slots, which holds everything: no token is
+    ever dropped. Differentiable.
+    """
+    k, (tokens, slots) = count_experts(params), choice.index.shape
+    rows = sort(choice, k)
+    budgets = [tokens * n for n in (1, 2, 4, 8, 16) if n < slots] + [tokens * slots]
+
+    def within(budget, params, x, weight):
+        ids = jnp.minimum(rows.expert[:budget], k - 1)
+        at = At(
+            dot=lambda z, kernel: jax.lax.ragged_dot(z, kernel, rows.sizes),
+            row=lambda vector: vector[ids],
+        )
+        y = expert.apply(params, x[rows.order[:budget] // slots], at)
+        return combine(y, rows.place, weight)
+
+    branches = [functools.partial(within, budget) for budget in budgets]
+    bucket = jnp.searchsorted(jnp.array(budgets), rows.sizes.sum())
+    return jax.lax.switch(bucket, branches, params, x, choice.weight)
+
+
+def blocked(
+    expert: Expert, params: Any, x: Float[Array, "t d"], choice: Choice
+) -> Float[Array, "t d"]:
+    """Sorted rows in blocks of `BLOCK` of one expert each.
+
+    Shapes are static, the trip count is not: time follows the number of experts kept.
+    The gradient is a loop of the same kind.
+    """
+    rows = sort(choice, count_experts(params))
+    slots = choice.index.shape[1]
+    y = _loop(expert.apply, params, x[rows.order // slots], rows.sizes)
+    return combine(y, rows.place, choice.weight)
+
+
+def _plan(sizes: Int[Array, "e"], rows: int) -> tuple[Array, Array, Array, Array]:
+    """Expert, first row and number of rows of every block, and how many blocks there are."""
+    bound = -(-rows // BLOCK) + len(sizes)
+    blocks = -(-sizes // BLOCK)
+    ends = jnp.cumsum(blocks)
+    i = jnp.arange(bound)
+    owner = jnp.minimum(jnp.searchsorted(ends, i, side="right"), len(sizes) - 1)
+    within = (i - (ends - blocks)[owner]) * BLOCK
+    start = (jnp.cumsum(sizes) - sizes)[owner] + within
+    return owner, start, jnp.minimum(sizes[owner] - within, BLOCK), ends[-1]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _loop(apply, params, x, sizes):
+    """Each row of x `[r d]` through the expert that owns it.
+
+    A block writes `BLOCK` rows wherever it starts; what it writes beyond its expert's rows
+    is overwritten by the next block, or never read.
+    """
+    owner, start, _, used = _plan(sizes, x.shape[0])
+    padded = jnp.pad(x, ((0, BLOCK), (0, 0)))
+
+    def step(i, y):
+        part = jax.lax.dynamic_slice_in_dim(padded, start[i], BLOCK)
+        one = jax.tree.map(lambda leaf: leaf[owner[i]], params)
+        return jax.lax.dynamic_update_slice_in_dim(y, apply(one, part, ONE), start[i], 0)
+
+    return jax.lax.fori_loop(0, used, step, jnp.zeros_like(padded))[: x.shape[0]]
+
+
+def _loop_forward(apply, params, x, sizes):
+    return _loop(apply, params, x, sizes), (params, x, sizes)
+
+
+def _loop_backward(apply, kept, dy):
+    params, x, sizes = kept
+    owner, start, length, used = _plan(sizes, x.shape[0])
+    padded, dy = (jnp.pad(a, ((0, BLOCK), (0, 0))) for a in (x, dy))
+
+    def step(i, carry):
+        dparams, dx = carry
+        part, dpart = (jax.lax.dynamic_slice_in_dim(a, start[i], BLOCK) for a in (padded, dy))
+        dpart = jnp.where(jnp.arange(BLOCK)[:, None] < length[i], dpart, 0)
+        one = jax.tree.map(lambda leaf: leaf[owner[i]], params)
+        done, d = jax.vjp(lambda p, z: apply(p, z, ONE), one, part)[1](dpart)
+        dparams = jax.tree.map(lambda a, b: a.at[owner[i]].add(b), dparams, done)
+        return dparams, jax.lax.dynamic_update_slice_in_dim(dx, d, start[i], 0)
+
+    zeros = jax.tree.map(jnp.zeros_like, (params, padded))
+    dparams, dx = jax.lax.fori_loop(0, used, step, zeros)
+    total = sizes.sum()  # rows of unused slots hold what the last block left behind
+    dx = jnp.where(jnp.arange(x.shape[0])[:, None] < total, dx[: x.shape[0]], 0)
+    return dparams, dx, None
+
+
+_loop.defvjp(_loop_forward, _loop_backward)
+
+
+def merged(
+    expert: Expert, params: Any, x: Float[Array, "b t d"], choice: Choice
+) -> Float[Array, "b t d"]:
+    """Each image's experts as one matrix; `choice` `[b s]` is the image's, not a token's.
+
+    Raises:
+      InputError: for experts whose mixture is no expert, such as those with a nonlinearity.
+    """
+    if expert.merge is None:
+        raise errors.bad("executor", "merged", "needs experts that are linear in their input")
+    weights = routing.scatter(choice, count_experts(params)).astype(x.dtype)
+    one = lambda w, tokens: expert.apply(expert.merge(params, w), tokens, ONE)
+    return jax.vmap(one)(weights, x)
+
+
+TOKEN_LEVEL = {
+    "dense": dense,
+    "folded": folded,
+    "skip": skip,
+    "grouped": grouped,
+    "blocked": blocked,
+}
+NAMES = ("auto", *TOKEN_LEVEL)
+
+
+def run(
+    name: str, expert: Expert, params: Any, x: Float[Array, "t d"], choice: Choice
+) -> Float[Array, "t d"]:
+    """sum_s weight_s expert_{index_s}(x) by the executor of that name.
+
+    'auto' is what `experiments/bench/experts.md` found fastest on the backend at hand.
+
+    Raises:
+      InputError: for an unknown name, or experts that the executor cannot run.
+    """
+    if name == "auto":
+        name = fastest(expert)
+    if name not in TOKEN_LEVEL:
+        raise errors.unknown("executor", name, NAMES)
+    return TOKEN_LEVEL[name](expert, params, x, choice)
+
+
+def fastest(expert: Expert) -> str:
+    """The executor that 'auto' stands for."""
+    if jax.default_backend() == "cpu":
+        return "blocked"
+    return "folded" if expert.fold else "dense"
+
+
+def _film(params, x, at):
+    scale, shift = jnp.split(at.dot(x, params["kernel"]) + at.row(params["bias"]), 2, -1)
+    return scale * x + shift
+
+
+def _fold_film(params, x, weights):
+    kernel, bias = params["kernel"], params["bias"]
+    e, d, _ = kernel.shape
+    spread = (weights[:, :, None] * x[:, None]).reshape(-1, e * d)
+    scale, shift = jnp.split(spread @ kernel.reshape(e * d, -1) + weights @ bias, 2, -1)
+    return scale * x + shift
+
+
+def _merge_film(params, weights):
+    return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, 1), params)
+
+
+# (G x + g) x + (S x + s), with kernel = [G | S] `[d 2d]` and bias = [g | s] `[2d]`
+# (Zhang et al., AAAI 2024). Its parameters enter linearly, so a mixture is an expert.
+film = Expert(_film, _fold_film, _merge_film)
+
+
+def _ffn(params, x, at):
+    x = x * at.row(params["scale"]) + at.row(params["shift"])
+    hidden = at.dot(x, params["kernel1"]) + at.row(params["bias1"])
+    return at.dot(jax.nn.gelu(hidden, approximate=False), params["kernel2"]) + at.row(
+        params["bias2"]
+    )
+
+
+# W2 gelu(W1 (scale x + shift) + b1) + b2: x comes normalised, scale and shift are each
+# expert's LayerNorm.
+ffn = Expert(_ffn)
