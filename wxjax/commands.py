@@ -30,7 +30,7 @@ def train(call: Call) -> None:
 
     settings.save(call.config, call.workdir)
     recipe = call.config.recipe
-    known = ("moei",)
+    known = ("moei", "single")
     if recipe not in known:
         raise errors.unknown("config.recipe", recipe, known)
     importlib.import_module(f"wxjax.recipes.{recipe}").run(call.config, call.workdir)
@@ -50,12 +50,16 @@ def evaluate(call: Call) -> None:
       wxjax evaluate --data=meta.jsonl --config.evaluate.protocol=restormer-y
     """
     from wxjax.data import sources
-    from wxjax.recipes import evidence
+    from wxjax.recipes import evidence, single
     from wxjax.report import build
 
     config = settings.load(call)
     if call.flags.degradation and call.flags.degradation not in DEGRADATIONS:
         raise errors.unknown("--degradation", call.flags.degradation, DEGRADATIONS)
+    if not call.flags.data and config.recipe == "single":
+        single.test(config, call.workdir, sources.open(config.data, "test"))
+        print(f"report: {call.workdir / 'index.html'}")
+        return
     if not call.flags.data:
         evidence.test(
             config,
@@ -70,10 +74,13 @@ def evaluate(call: Call) -> None:
         source = Labelled(source, call.flags.degradation)
     name = pathlib.Path(call.flags.data).resolve().name.removesuffix(".jsonl")
     out = pathlib.Path(call.flags.out or call.workdir / "evaluate" / name)
-    task, variables, about = evidence.system(config, call.workdir)
-    made = evidence.evaluate(
-        config, out, task, variables, about, source, weights_from=call.workdir / "system"
-    )
+    if config.recipe == "single":
+        made = single.evaluate(config, call.workdir, out, source)
+    else:
+        task, variables, about = evidence.system(config, call.workdir)
+        made = evidence.evaluate(
+            config, out, task, variables, about, source, weights_from=call.workdir / "system"
+        )
     build.build(out)
     for variant, entry in made["variants"].items():
         figures = ", ".join(
@@ -105,7 +112,7 @@ class Labelled:
 
 
 def restore(call: Call) -> None:
-    """wxjax restore FILE|DIR ... --out=DIR [--workdir=DIR] [--model=identity] [--overwrite]
+    """wxjax restore FILE|DIR ... --out=DIR [--workdir=DIR] [--model=DIR|identity] [--overwrite]
 
     Cleans photographs: JPEG, PNG, TIFF, WebP in, the same kind out, with profile, EXIF,
     depth and alpha kept, and a JSON record beside each. Folders are mirrored; a broken
@@ -115,6 +122,7 @@ def restore(call: Call) -> None:
     examples:
       wxjax restore photo.jpg --out=restored
       wxjax restore holiday/ --out=restored --workdir=runs/moei
+      wxjax restore holiday/ --out=restored --model=dehazexl    a folder from `wxjax convert`
       wxjax restore holiday/ --out=copy --model=identity
     """
     from wxjax.restore import photo
@@ -125,10 +133,13 @@ def restore(call: Call) -> None:
     model = call.flags.model
     if model == "identity":
         restorer, about = photo.identity, {"model": "identity"}
-    elif model:
-        raise errors.unknown("--model", model, ["identity"])
+    elif model and not (pathlib.Path(model) / "config.json").is_file():
+        expected = "expected 'identity' or a folder that train or convert wrote"
+        raise errors.bad("--model", model, f"{expected} (it holds no config.json)")
     else:
-        restorer, about = photo_restorer(call)
+        restorer, about = photo_restorer(
+            call._replace(workdir=pathlib.Path(model)) if model else call
+        )
     report = photo.restore(
         call.arguments, out, restorer, settings=about, overwrite=call.flags.overwrite
     )
@@ -139,9 +150,11 @@ def restore(call: Call) -> None:
 def photo_restorer(call: Call):
     """The workdir's system as a function of one float32 picture, and its settings."""
     from wxjax.evaluate import runner
-    from wxjax.recipes import evidence
+    from wxjax.recipes import evidence, single
 
     config = settings.load(call)
+    if config.recipe == "single":
+        return single.restorer(config, call.workdir)
     task, variables, about = evidence.system(config, call.workdir)
     program = runner.Restorer(task, variables, config.tiles, warm=False)
 
@@ -241,6 +254,31 @@ def prepare(call: Call) -> None:
     print(preparation.summary(found))
 
 
+def convert(call: Call) -> None:
+    """wxjax convert SYSTEM FILE.pth|.safetensors|.npz --out=DIR [--overwrite]
+
+    Reads a published PyTorch checkpoint (no PyTorch needed, no code in it is run) and
+    writes a folder that restore --model and evaluate --workdir take. Sizes and variant
+    are read off the checkpoint; what does not fit is listed from both sides.
+
+    examples:
+      wxjax convert dehazexl best.pth --out=dehazexl
+      wxjax restore photo.jpg --out=restored --model=dehazexl
+    """
+    from wxjax.recipes import imports
+
+    if len(call.arguments) != 2 or not call.flags.out:
+        raise errors.InputError(
+            "convert: expected a system, a file and --out=DIR, for example "
+            "`wxjax convert dehazexl best.pth --out=dehazexl`."
+        )
+    system, file = call.arguments
+    out = pathlib.Path(call.flags.out)
+    config, size = imports.convert(system, pathlib.Path(file), out, overwrite=call.flags.overwrite)
+    files.write_json(out / "config.json", settings.plain(config))
+    print(f"{out}: {system} with {size:,} parameters")
+
+
 COMMANDS = {
     "train": train,
     "evaluate": evaluate,
@@ -248,13 +286,14 @@ COMMANDS = {
     "bench": bench,
     "report": report,
     "prepare": prepare,
+    "convert": convert,
 }
 
 
 def main(argv: list[str]) -> None:
     """Parses `argv`, turns the compilation cache on, and runs one command."""
     call = settings.parse(argv, COMMANDS)
-    if call.command not in ("report", "prepare"):
+    if call.command not in ("report", "prepare", "convert"):
         use_compilation_cache()
     COMMANDS[call.command](call)
 

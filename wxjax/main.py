@@ -7,6 +7,7 @@ commands:
   bench      time, memory and operations of a trained model
   report     report.md and index.html from the files of a workdir
   prepare    audit a data set: near-duplicates, misalignment, leaks, splits
+  convert    a published PyTorch checkpoint as a folder that restore takes
 
 `wxjax COMMAND --help` explains one command, with examples.
 

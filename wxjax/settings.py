@@ -50,7 +50,7 @@ def define(values: flags.FlagValues) -> None:
     string("workdir", None, "Where a run keeps all it makes.", flag_values=values)
     string("data", None, "Folder with input/ and gt/, or a meta.jsonl.", flag_values=values)
     string("out", None, "Where results go.", flag_values=values)
-    string("model", None, "'identity' writes pictures back untouched.", flag_values=values)
+    string("model", None, "A folder from train or convert, or 'identity'.", flag_values=values)
     string(
         "degradation", None, "haze, rain or snow, where --data does not say.", flag_values=values
     )

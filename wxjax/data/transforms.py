@@ -9,6 +9,7 @@ import numpy as np
 from wxjax import errors
 
 ARRAYS = ("image", "target", "degradation", "severity", "index")  # what a batch holds
+AUGMENTS = ("none", "flip", "dihedral", "rotate")
 
 
 class Window(grain.transforms.MapWithIndex):
@@ -21,7 +22,8 @@ class Window(grain.transforms.MapWithIndex):
     Args:
       crops: sizes in pixels, in the order of use.
       num_steps, batch_size: of the planned run.
-      augment: 'none', 'flip' (left-right) or 'dihedral' (also up-down, quarter-turns).
+      augment: 'none', 'flip' (left-right), 'dihedral' (also up-down, quarter-turns) or
+        'rotate' (quarter-turns alone, as DehazeXL trains).
       emphasis: from `late` of the run on, share of windows that are the richer in edges
         of two candidates.
     """
@@ -37,8 +39,8 @@ class Window(grain.transforms.MapWithIndex):
         emphasis: float | int = 0.0,
         late: float | int = 2 / 3,
     ):
-        if augment not in ("none", "flip", "dihedral"):
-            raise errors.unknown("config.data.augment", augment, ("none", "flip", "dihedral"))
+        if augment not in AUGMENTS:
+            raise errors.unknown("config.data.augment", augment, AUGMENTS)
         if not crops or min(crops) < 1:
             raise errors.bad("config.data.crops", crops, "expected sizes of at least 1 pixel")
         self.crops, self.seed = tuple(crops), seed
@@ -93,6 +95,8 @@ def _turned(pair: np.ndarray, augment: str, rng: np.random.Generator) -> np.ndar
     draws = rng.integers(0, 2, 3)
     if augment == "none":
         return pair
+    if augment == "rotate":
+        return np.rot90(pair, 2 * draws[0] + draws[1])
     if draws[0]:
         pair = pair[:, ::-1]
     if augment == "dihedral":

@@ -1,0 +1,52 @@
+"""Weights from elsewhere as a workdir that every command takes."""
+
+import datetime
+import importlib
+import pathlib
+
+from ml_collections import ConfigDict
+
+import wxjax
+from wxjax import errors, files
+from wxjax.interop import state_files, torch_weights
+from wxjax.recipes import evidence
+from wxjax.train import weights
+
+
+def convert(
+    system: str, path: pathlib.Path, out: pathlib.Path, *, overwrite: bool = False
+) -> tuple[ConfigDict, int]:
+    """Reads a checkpoint of `system` and writes its weights into `out`.
+
+    Returns:
+      The config under which they are a trained run, for `out/config.json`, and the number
+      of parameters. Without that file `out` is no run, so the caller writes it last.
+
+    Raises:
+      InputError: for an unknown system, a file that cannot be read or does not fit, and
+        an `out` that holds something else already.
+    """
+    if system not in torch_weights.TABLE:
+        raise errors.unknown("system", system, torch_weights.TABLE)
+    if any((out / name).exists() for name in ("config.json", "system")) and not overwrite:
+        raise errors.InputError(f"--out={str(out)!r}: holds a run already. Give --overwrite.")
+    state = state_files.read(path)
+    try:
+        model, variables, _ = torch_weights.read(system, state)
+    except errors.InputError as error:
+        raise errors.InputError(f"{str(path)!r}: {error}") from None
+    config = importlib.import_module(torch_weights.TABLE[system].config).imported(model)
+    weights.save(
+        out / "system",
+        variables,
+        {
+            "system": config.system,
+            "version": wxjax.__version__,
+            "commit": evidence.commit(),
+            "seed": config.seed,
+            "data_hash": None,
+            "imported_from": {"name": path.name, "sha256": files.sha256(path)},
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        },
+    )
+    return config, sum(x.size for x in weights.flatten(variables).values())

@@ -1,0 +1,120 @@
+"""One network without a router: trains, measures on the test split, reports.
+
+A stage whose product stands in the workdir is skipped; a killed run goes on where it was.
+"""
+
+import functools
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from wxjax import files
+from wxjax import task as tasks
+from wxjax.data import embedded, sources
+from wxjax.evaluate import runner, schema, summary
+from wxjax.recipes import evidence, stages
+from wxjax.report import build
+from wxjax.train import weights
+
+NAMES = {"moei": "DehazeXL"}
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Trains what is missing, measures it on the test split, and writes the report."""
+    if config.data.name == "embedded":
+        print(embedded.describe())
+    load = functools.cache(lambda split: sources.open(config.data, split))
+    folder = workdir / "system"
+    if not (folder / "weights.json").exists():
+        name = config.stage
+        check = stages.validation_batch(load("val_router"), side=config.model.region, count=24)
+        variables = stages.train(
+            stages.stage_config(config, name, name),
+            load("train"),
+            workdir / name,
+            name=name,
+            validation=check,
+        )
+        weights.save(folder, variables, evidence.provenance(config, load("train")))
+    test(config, workdir, load("test"))
+
+
+def system(config: ConfigDict, workdir: pathlib.Path) -> tuple[Any, dict, dict]:
+    """The network of a workdir: its task, variables and provenance."""
+    variables, about = weights.load(workdir / "system")
+    task = tasks.load(stages.stage_config(config, config.stage, config.stage))
+    expected = jax.eval_shape(task.init, evidence.key(config), {})
+    weights.check(variables, expected, workdir / "system")
+    return task, variables, about
+
+
+def test(config: ConfigDict, workdir: pathlib.Path, source: Any) -> None:
+    """Rows, summary and report on `source`; skipped where they stand already."""
+    stamp = {
+        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
+        "data_hash": sources.fingerprint(source),
+        "protocol": config.evaluate.protocol,
+        "tiles": config.tiles.to_dict(),
+    }
+    done = workdir / "evaluated.json"
+    if not done.exists() or files.read_json(done) != stamp:
+        evaluate(config, workdir, workdir, source)
+        files.write_json(done, stamp)
+    build.build(workdir)
+
+
+def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path, source: Any) -> dict:
+    """Measures the input and the restored picture; the summary, written under `out`."""
+    task, variables, about = system(config, workdir)
+    restorer = runner.Restorer(task, variables, config.tiles)
+    rows = runner.run(
+        task,
+        restorer,
+        source,
+        routes=("dense",),
+        actual=False,
+        protocol=config.evaluate.protocol,
+        total=len(source),
+        label="test",
+    ).rows
+    for row in rows:
+        schema.validate("row", row)
+    files.write_jsonl(out / "per_image.jsonl", rows)
+    name = NAMES.get(config.system, config.system)
+    meta = {
+        **about,
+        "model": name,
+        "backbone": f"{name}-{'x'.join(str(d) for d in config.model.dims)}",
+        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
+        "test_hash": sources.fingerprint(source),
+        "protocol": config.evaluate.protocol,
+        "parameters": {"backbone": sum(np.size(x) for x in jax.tree.leaves(variables["params"]))},
+    }
+    made = summary.summarize(rows, settings=evidence.settings(config), meta=meta)
+    files.write_json(out / "summary.json", made)
+    return made
+
+
+def restorer(config: ConfigDict, workdir: pathlib.Path):
+    """The network as a function of one float32 picture, and its settings."""
+    task, variables, about = system(config, workdir)
+    program = runner.Restorer(task, variables, config.tiles, warm=False)
+
+    def restore(rgb):
+        restored, said = program(rgb)
+        costs = ("latency_ms", "ms_per_mp", "mem_gb")
+        return restored, {"route": "dense", **{name: float(said[name]) for name in costs}}
+
+    tiles = config.tiles
+    return restore, {
+        "model": NAMES.get(config.system, config.system),
+        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
+        "commit": about.get("commit"),
+        "tile": tiles.tile,
+        "overlap": tiles.overlap,
+        "blend": tiles.blend,
+        "mode": tiles.mode,
+    }
