@@ -39,6 +39,8 @@ def get_config(size: str = "default") -> ConfigDict:
         batch_size=4,
         count=2_400,  # embedded set only: training crops synthesized before the first step
         crop=144,  # their side in pixels
+        router_count=1_200,  # embedded set only: fresh compositions that the router learns on
+        router_crop=128,
         eval_count=90,  # embedded set only: examples of each split that is not trained on
         eval_crop=256,
         augment="dihedral",
@@ -68,7 +70,6 @@ def get_config(size: str = "default") -> ConfigDict:
         rain=dict(charbonnier=0.5, decibels=0.1, ssim=0.05),
         snow=dict(charbonnier=0.5, decibels=0.1, ssim=0.05),
     )
-    config.probe = 0.0  # dense: weight of telling the degradation from the global vector
     config.stages = dict(
         dense=common.training(
             num_steps=2_000,
@@ -130,7 +131,8 @@ def get_config(size: str = "default") -> ConfigDict:
             batch_size=4,
             count=24,
             crop=48,
-            val_router_count=12,
+            router_count=12,
+            router_crop=32,
             eval_count=9,
             eval_crop=64,
         )

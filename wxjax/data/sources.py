@@ -30,8 +30,8 @@ def open(config: Any, split: str):
     """The source that a run's `config.data` names, for one split.
 
     Reads `name` ('embedded', 'path' or 'tfds'; default embedded), `root`, `builder`
-    (tfds), `seed`, `crop`, `count` (embedded training set), `eval_count` (its other
-    splits; `val_router_count` and so on where one differs), `degradations` (a selection; all
+    (tfds), `seed`, `crop`, `count` (embedded training set), `eval_crop`, `eval_count` (its
+    other splits; `router_crop`, `router_count` and so on where one differs), `degradations` (a selection; all
     where absent) and `leaks`.
 
     Raises:
@@ -47,7 +47,7 @@ def open(config: Any, split: str):
         source = embedded(
             split,
             seed=get("seed", 0),
-            crop=get("crop", 192) if train else get("eval_crop", 256),
+            crop=get("crop", 192) if train else get(f"{split}_crop", get("eval_crop", 256)),
             count=get("count") if train else get(f"{split}_count", get("eval_count")),
         )
     elif name in ("path", "tfds"):

@@ -18,6 +18,7 @@ from wxjax.evaluate import runner
 from wxjax.metrics import calibration
 from wxjax.nn import experts
 from wxjax.recipes import evidence, stages
+from wxjax.systems.moei import router as routers
 from wxjax.systems.moei import task as moei
 from wxjax.systems.moei.task import EXPERTS
 from wxjax.task import DEGRADATIONS
@@ -35,7 +36,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
         parts = [train_expert(config, dense, kind, load, workdir) for kind in DEGRADATIONS]
         unified = train_unified(config, dense, load, workdir)
         variables = assemble(config, dense, [unified, *parts])
-        seen = look(config, variables, load("val_router"), workdir / "router" / "labels")
+        seen = look(config, variables, load(router_split(config)), workdir / "router" / "labels")
         router = train_router(config, seen, workdir)
         variables["params"]["router"] = router["params"]["router"]
         seen = look(config, variables, load("val_calib"), workdir / "router" / "calibration")
@@ -67,8 +68,7 @@ def train_expert(config, dense, degradation, load, workdir) -> dict:
 
 def train_unified(config, dense, load, workdir) -> dict:
     """Dense-Unified: as many more presentations as the experts get, over the same layers."""
-    stage = stages.stage_config(config, "dense", "part1", losses=config.dense_losses, probe=0.0)
-    dense = {"params": {"backbone": dense["params"]["backbone"]}}
+    stage = stages.stage_config(config, "dense", "part1", losses=config.dense_losses)
     lengths = [config.stages[part].num_steps for part in ("part1", "part2")]
     stage.num_steps = len(EXPERTS) * sum(lengths)
     stage.checkpoint.every_steps = stage.evaluate.every_steps = max(lengths)
@@ -111,11 +111,24 @@ def assemble(config, dense, parts) -> dict:
     return variables
 
 
+def router_split(config) -> str:
+    """Where the gate's labels come from: images that no expert trained on.
+
+    The embedded set has two photographs to spare, and a gate that knows two scenes
+    takes them for the weather; it learns on new compositions of the training
+    photographs instead, under weather that no expert has seen.
+    """
+    return "router" if config.data.name == "embedded" else "val_router"
+
+
 def look(config, variables, source, folder: pathlib.Path) -> runner.Seen:
     """Every expert on images that none of them saw, and what the gate reads of them."""
     stage = stages.stage_config(config, "system", "router")
+    region, largest = config.model.region, max(source[0]["image"].shape[:2])
+    if largest <= region:  # no tile of several regions, mostly padding, for small crops
+        stage.tiles.update(tile=region, overlap=0)
     task = tasks.load(stage)
-    restorer = runner.Restorer(task, variables, config.tiles)
+    restorer = runner.Restorer(task, variables, stage.tiles)
     found = runner.run(
         task,
         restorer,
@@ -125,6 +138,7 @@ def look(config, variables, source, folder: pathlib.Path) -> runner.Seen:
         total=len(source),
         label=f"experts on {folder.name}",
         measure=moei.squared_error,
+        actual=False,
     )
     files.write_jsonl(folder / "per_image.jsonl", found.rows)
     return found.seen
@@ -147,12 +161,16 @@ def train_router(config, seen: runner.Seen, workdir) -> dict:
     arrays = {"vector": seen.vector, "grid": seen.grid, "q": q}
     arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
     stage = stages.stage_config(config, "router", "router")
+    stage.optimizer.frozen = ("router/standard/.*",)
+    variables = jax.device_get(tasks.load(stage).init(evidence.key(config), arrays))
+    variables["params"]["router"]["standard"] = routers.standard(arrays["vector"])
     return stages.train_on_arrays(
         stage,
         arrays,
         workdir / "router",
         batch_size=config.router.batch_size,
         name="router",
+        variables=variables,
     )
 
 

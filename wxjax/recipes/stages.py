@@ -105,6 +105,7 @@ def train_on_arrays(
     *,
     batch_size: int,
     name: str,
+    variables: Any = None,
 ) -> dict:
     """One stage on examples that fit in memory, such as a router's vectors."""
     task = tasks.load(config)
@@ -118,7 +119,7 @@ def train_on_arrays(
         .to_iter_dataset()
     )
     mesh = meshes.make(1)
-    state = loop.train(task, config, batches, workdir, name=name, mesh=mesh)
+    state = loop.train(task, config, batches, workdir, variables=variables, name=name, mesh=mesh)
     return jax.device_get(state.variables)
 
 

@@ -30,7 +30,7 @@ def build(where="decoder", shell="adapter", kind="mlp", **tiles):
         experts.unflatten({n: x * (0.5 + k) if n in owned else x for n, x in flat.items()})
         for k in range(4)
     ]
-    empty = {"vector": np.zeros((1, 16)), "grid": np.zeros((1, 8, 8, 16))}
+    empty = {"vector": np.zeros((1, 16 + 3 * 24)), "grid": np.zeros((1, 8, 8, 16))}
     gate = task.init_router(built.router, KEY, empty)["params"]["router"]
     gate = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(KEY, x.shape), gate)
     shared = experts.unflatten({n: x for n, x in flat.items() if "/shell" not in n})
@@ -64,9 +64,9 @@ def test_every_route_equals_the_whole_network_and_compiles_once(shell):
     for index, params in enumerate(whole):
         expected, vector = built.shelled.apply({"params": params}, image[None], True)
         found, said = run(image, index)
-        np.testing.assert_allclose(found, expected[0], atol=1e-4)
+        np.testing.assert_allclose(found, expected[0], rtol=1e-4, atol=1e-4)
         assert int(said["route"][0]) == index
-        np.testing.assert_allclose(said["vector"], vector, atol=1e-5)
+        np.testing.assert_allclose(said["vector"][:, :16], vector, atol=1e-5)
     assert run.compiled._cache_size() == 1
 
 
@@ -76,7 +76,7 @@ def test_shells_before_the_decoder_take_a_second_pass(where):
     image = jax.random.uniform(KEY, (64, 64, 3))
     found, _ = program(built, variables)(image, 2)
     expected = built.shelled.apply({"params": whole[2]}, image[None])
-    np.testing.assert_allclose(found, expected[0], atol=1e-4)
+    np.testing.assert_allclose(found, expected[0], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", router.ROUTERS)
@@ -99,7 +99,7 @@ def test_a_threshold_above_every_probability_gives_dense():
     found, said = program(built, variables)(image)
     assert said["abstained"][0] and int(said["route"][0]) == 0
     expected = built.shelled.apply({"params": whole[0]}, image[None])
-    np.testing.assert_allclose(found, expected[0], atol=1e-4)
+    np.testing.assert_allclose(found, expected[0], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("mode", engine.MODES)

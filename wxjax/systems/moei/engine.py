@@ -13,7 +13,7 @@ import numpy as np
 
 from wxjax import errors
 from wxjax.nn import experts, routing
-from wxjax.ops import tile
+from wxjax.ops import moments, tile
 from wxjax.systems.moei import router as routers
 from wxjax.systems.moei.backbone import Backbone
 
@@ -103,7 +103,7 @@ def restore_tiles(engine: Engine, variables: Mapping, batch: Mapping) -> dict[st
 class Mixed(NamedTuple):
     tokens: Any  # [n t t d] after the bottleneck
     maps: Any  # the encoder's skips, one a stage
-    vector: Any  # [d] mean over the image's tokens
+    vector: Any  # [d + 3 sum(dims)] mean token, then statistics of every encoder map
     grid: Any  # [8 8 d] the same in 64 cells
 
 
@@ -112,11 +112,18 @@ def encode(net: Backbone, params, images, batch, settings) -> Mixed:
 
     Tokens that lie in several tiles are averaged under the blending window. In 'local'
     mode every tile is an image of its own, and only the router's vector is shared.
+
+    The mean token alone hardly tells rain from snow: after the bottleneck all three
+    weathers are a veil. Streaks and flakes still have a shape in the finer maps, so the
+    router also gets mean, standard deviation and skewness of each of their features.
     """
     apply = lambda *xs, method: net.apply({"params": params}, *xs, method=method)
-    maps = tile.map_tiles(
-        lambda x: apply(x, method="encode"), images, batch["count"], batch_size=settings.batch_size
-    )
+
+    def look(x):
+        maps = apply(x, method="encode")
+        return maps, [jax.vmap(moments.central)(m) for m in maps]
+
+    maps, parts = tile.map_tiles(look, images, batch["count"], batch_size=settings.batch_size)
     tokens = maps[-1].astype(jnp.float32)
     n, t, _, d = tokens.shape
     step = images.shape[1] // t
@@ -150,7 +157,9 @@ def encode(net: Backbone, params, images, batch, settings) -> Mixed:
         every = apply(tokens[None], position, valid[None], method="mix")[0].astype(jnp.float32)
         mixed = every[jnp.minimum(index, total - 1)].reshape(n, t, t, d)
 
-    vector = (every * valid[:, None]).sum(0) / jnp.maximum(valid.sum(), 1)
+    mean = (every * valid[:, None]).sum(0) / jnp.maximum(valid.sum(), 1)
+    share = real / jnp.maximum(real.sum(), 1).astype(jnp.float32)
+    vector = jnp.concatenate([mean, *(moments.describe(moments.merge(p, share)) for p in parts)])
     grid = routers.pool_grid(every, position, valid, extent)
     return Mixed(mixed, maps, vector, grid)
 

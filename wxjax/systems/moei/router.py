@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from wxjax import errors
@@ -31,13 +32,13 @@ def pool_grid(tokens, position, valid, grid) -> Float[Array, "8 8 d"]:
 
 
 class Router(nn.Module):
-    """Logits `[b 3]` from `vector [b d]` (mlp) or `grid [b 8 8 d]` (convnext_t, tiny_vit).
+    """Logits `[b 3]` from `vector [b v]` alone (mlp) or with `grid [b 8 8 d]` (the others).
 
     Attributes:
       kind: 'mlp', 'convnext_t' (depthwise 3x3 and a pointwise MLP, residual) or
         'tiny_vit' (global attention over the 64 cells).
       width: hidden features; depth: hidden layers or blocks.
-      dropout: rate on the normalised input, active where a key is given.
+      dropout: rate on the inputs, active where a key is given.
     """
 
     kind: str = "mlp"
@@ -49,20 +50,20 @@ class Router(nn.Module):
     @nn.compact
     def __call__(
         self,
-        vector: Float[Array, "b d"],
+        vector: Float[Array, "b v"],
         grid: Float[Array, "b 8 8 d"],
         deterministic: bool = True,
     ) -> Float[Array, "b k"]:
         if self.kind not in ROUTERS:
             raise errors.unknown("config.router.kind", self.kind, ROUTERS)
-        x = vector if self.kind == "mlp" else grid
-        x = nn.LayerNorm(name="norm")(x)
-        x = nn.Dropout(self.dropout, deterministic=deterministic)(x)
+        drop = nn.Dropout(self.dropout, deterministic=deterministic)
+        x = drop(vector)
         if self.kind == "mlp":
             for i in range(self.depth):
                 x = nn.gelu(nn.Dense(self.width, name=f"hidden{i}")(x))
         else:
-            x = nn.Dense(self.width, name="stem")(x)
+            whole = nn.Dense(self.width, name="whole")(x)[:, None, None]
+            x = nn.Dense(self.width, name="stem")(drop(nn.LayerNorm(name="norm")(grid))) + whole
             for i in range(self.depth):
                 x = self.convnext(x, i) if self.kind == "convnext_t" else self.vit(x, i)
             x = x.mean((1, 2))
@@ -115,10 +116,28 @@ def round_to_int8(x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
     return jnp.round(x / scale) * scale
 
 
-def logits(router: Router, params, vector, grid, *, int8: bool = False) -> Float[Array, "b k"]:
-    """The router's answer, with float32 or int8 weights and inputs."""
-    if not int8:
-        return router.apply({"params": params}, vector, grid)
-    params = params if is_quantized(params) else quantize(params)
-    vector, grid = round_to_int8(vector), round_to_int8(grid)
-    return router.apply({"params": dequantize(params)}, vector, grid)
+def logits(
+    router: Router, params, vector, grid, *, int8: bool = False, **options
+) -> Float[Array, "b k"]:
+    """The router's answer, with float32 or int8 weights and inputs.
+
+    Args:
+      params: `standard {center, scale}`, both `[v]`, and `net`.
+    """
+    vector = (vector - params["standard"]["center"]) / params["standard"]["scale"]
+    net = params["net"]
+    if int8:
+        net = dequantize(net if is_quantized(net) else quantize(net))
+        vector, grid = round_to_int8(vector), round_to_int8(grid)
+    return router.apply({"params": net}, vector, grid, **options)
+
+
+def standard(vectors: Float[np.ndarray, "n v"]) -> dict[str, Float[np.ndarray, "v"]]:
+    """Mean and standard deviation of every feature over the router's training images.
+
+    Features of different maps differ by orders of magnitude; a feature that never
+    changes is left as it is.
+    """
+    spread = vectors.std(0)
+    scale = np.where(spread > 1e-6, spread, 1)
+    return {"center": vectors.mean(0).astype(np.float32), "scale": scale.astype(np.float32)}

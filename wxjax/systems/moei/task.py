@@ -23,6 +23,7 @@ from wxjax.metrics import perceptual, protocols, statistics
 from wxjax.nn import experts
 from wxjax.ops import color
 from wxjax.systems.moei import router as routers
+from wxjax.systems.moei import stream
 from wxjax.systems.moei.backbone import Backbone
 from wxjax.systems.moei.engine import Engine, check_tiles, restore_images, restore_tiles
 from wxjax.task import DEGRADATIONS, Task
@@ -43,12 +44,11 @@ def make(config) -> Task:
         init = functools.partial(init_router, engine.router)
         loss = functools.partial(router_loss, engine.router)
     else:
-        probe = config.probe if config.stage == "dense" else 0.0
-        init = functools.partial(init_backbone, net, probe=probe)
+        init = functools.partial(init_backbone, net)
         if config.stage == "system":
             unfrozen = (*config.unfrozen.part1, *config.unfrozen.part2)
             init = functools.partial(init_system, engine, unfrozen)
-        loss = functools.partial(image_loss, net, losses, probe=probe)
+        loss = functools.partial(image_loss, net, losses)
     if config.stage in EXPERTS:  # a stage without a gate runs the network it trains
         engine = engine._replace(bare=net)
     return Task(
@@ -59,6 +59,8 @@ def make(config) -> Task:
             measure, protocol=config.evaluate.protocol, crop_border=config.evaluate.crop_border
         ),
         summarize=summarize,
+        parts=stream.make(engine),
+        prepare=functools.partial(stream.tables, engine),
     )
 
 
@@ -75,20 +77,17 @@ def make_engine(config) -> Engine:
     )
 
 
-def init_backbone(net: Backbone, key, batch: Mapping, *, probe: float = 0.0) -> dict:
-    """The backbone, and with a `probe` the linear map from its vector to the degradation."""
+def init_backbone(net: Backbone, key, batch: Mapping) -> dict:
     side = net.model.region
-    image = jnp.zeros((1, side, side, 3))
-    params = {"backbone": net.init(key, image)["params"]}
-    if probe:
-        d, kinds = net.model.dims[-1], len(DEGRADATIONS)
-        params["probe"] = {"kernel": jnp.zeros((d, kinds)), "bias": jnp.zeros(kinds)}
-    return {"params": params}
+    return {"params": {"backbone": net.init(key, jnp.zeros((1, side, side, 3)))["params"]}}
 
 
 def init_router(router: routers.Router, key, batch: Mapping) -> dict:
+    """The gate for `vector [b v]` and `grid [b 8 8 d]`, its features not yet standardised."""
     vector, grid = jnp.asarray(batch["vector"][:1]), jnp.asarray(batch["grid"][:1])
-    return {"params": {"router": router.init(key, vector, grid)["params"]}}
+    plain = {"center": jnp.zeros(vector.shape[1]), "scale": jnp.ones(vector.shape[1])}
+    net = router.init(key, vector, grid)["params"]
+    return {"params": {"router": {"standard": plain, "net": net}}}
 
 
 def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) -> dict:
@@ -97,8 +96,12 @@ def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) 
     flat = experts.flatten(shelled)
     owned = experts.differing(list(flat), unfrozen)
     shared = {name: leaf for name, leaf in flat.items() if "/shell" not in name}
-    d = engine.bare.model.dims[-1]
-    seen = {"vector": jnp.zeros((1, d)), "grid": jnp.zeros((1, routers.GRID, routers.GRID, d))}
+    dims = engine.bare.model.dims
+    d, features = dims[-1], dims[-1] + 3 * sum(dims)
+    seen = {
+        "vector": jnp.zeros((1, features)),
+        "grid": jnp.zeros((1, routers.GRID, routers.GRID, d)),
+    }
     return {
         "params": {
             "backbone": experts.unflatten(shared),
@@ -109,16 +112,14 @@ def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) 
     }
 
 
-def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step, *, probe=0.0):
+def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step):
     """Mean over the batch of the terms that each example's degradation asks for.
 
     `losses[degradation][term]` is a weight; every term is logged by its name, as the
-    mean over the examples that it counts for. `probe` weighs the cross-entropy of a
-    linear map from the global vector to the degradation: restoring alone leaves hardly
-    anything in the vector by which a router could tell rain from snow.
+    mean over the examples that it counts for.
     """
     image, target = batch["image"], batch["target"]
-    output, vector = net.apply({"params": variables["params"]["backbone"]}, image, True)
+    output = net.apply({"params": variables["params"]["backbone"]}, image)
     names = sorted({name for weights in losses.values() for name in weights})
     values = terms.image_terms(names, output, target, image)
     total, logs = jnp.float32(0), {}
@@ -128,21 +129,15 @@ def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step, *, p
         counted = (weight > 0).astype(jnp.float32)
         logs[name] = (values[name] * counted).sum() / jnp.maximum(counted.sum(), 1)
         total += (weight * values[name]).mean()
-    if probe:
-        head = variables["params"]["probe"]
-        scores = jax.nn.log_softmax(vector @ head["kernel"] + head["bias"])
-        truth = batch["degradation"]
-        logs["probe"] = -jnp.take_along_axis(scores, truth[:, None], -1).mean()
-        logs["probe_accuracy"] = (scores.argmax(-1) == truth).astype(jnp.float32).mean()
-        total += probe * logs["probe"]
     logs["psnr"] = -10 * jnp.log10(jnp.mean((output - target) ** 2, (1, 2, 3)) + 1e-10).mean()
     return total, (logs, {})
 
 
 def router_loss(router: routers.Router, variables, batch, key, step):
     """KL(q || p), the divergence of the gate from the soft labels, in nats."""
-    logits = router.apply(
-        {"params": variables["params"]["router"]},
+    logits = routers.logits(
+        router,
+        variables["params"]["router"],
         batch["vector"],
         batch["grid"],
         deterministic=False,
@@ -167,21 +162,24 @@ def predict(engine: Engine, variables, batch: Mapping) -> dict:
 
 
 def measure(outputs, batch, *, protocol: str, crop_border: int) -> dict[str, np.ndarray]:
-    """PSNR, SSIM, MSE and LPIPS of each example, on the 8-bit picture that is written."""
-    names = ("psnr", "ssim", "mse", "lpips")
-    values: dict[str, list] = {name: [] for name in names}
-    for output, target in zip(np.asarray(outputs["image"]), batch["target"], strict=True):
-        output, target = eight_bits(output), eight_bits(target)
-        found = protocols.measure(output, target, protocol, crop_border=crop_border)
-        found["lpips"] = perceptual_distance(output, target)
-        for name in names:
-            values[name].append(found[name])
-    return {name: np.asarray(column) for name, column in values.items()}
+    """PSNR, SSIM, MSE and LPIPS of each example, on the 8-bit picture that is written.
+
+    A single target stands for all images, and its share of the work is done once.
+    """
+    pictures, truths = ([eight_bits(x) for x in v] for v in (outputs["image"], batch["target"]))
+    groups = [pictures] if len(truths) == 1 else [[picture] for picture in pictures]
+    found = []
+    for group, truth in zip(groups, truths, strict=True):
+        scores = protocols.measure_all(group, truth, protocol, crop_border)
+        far = perceptual.distances(group, truth)
+        found += [{**score, "lpips": d} for score, d in zip(scores, far, strict=True)]
+    return {name: np.array([x[name] for x in found]) for name in ("psnr", "ssim", "mse", "lpips")}
 
 
 def squared_error(outputs, batch) -> dict[str, np.ndarray]:
     """MSE alone, on the 8-bit picture: all that soft labels and calibration need."""
-    pairs = zip(np.asarray(outputs["image"]), batch["target"], strict=True)
+    images = outputs["image"]
+    pairs = zip(images, np.broadcast_to(batch["target"], np.shape(images)), strict=True)
     errors_ = [eight_bits(a) / 255.0 - eight_bits(b) / 255.0 for a, b in pairs]
     return {"mse": np.asarray([np.mean(error**2) for error in errors_])}
 
@@ -190,18 +188,6 @@ def eight_bits(image) -> np.ndarray:
     """uint8 as is; float images clipped and rounded as a file would be."""
     image = np.asarray(image)
     return image if image.dtype == np.uint8 else np.asarray(color.round_to_uint8(image))
-
-
-@functools.cache
-def compiled_distance():
-    apply = jax.jit(lambda weights, a, b: perceptual.apply(weights, a, b))
-    return apply, perceptual.weights("alexnet")
-
-
-def perceptual_distance(output: np.ndarray, target: np.ndarray) -> float:
-    """LPIPS (AlexNet, v0.1) of two uint8 images."""
-    apply, weights = compiled_distance()
-    return float(apply(weights, *(x[None] / np.float32(255) for x in (output, target)))[0])
 
 
 def summarize(rows: list[dict]) -> dict[str, float]:
