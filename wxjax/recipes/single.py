@@ -94,6 +94,8 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path, sourc
         "parameters": {"backbone": sum(np.size(x) for x in jax.tree.leaves(variables["params"]))},
     }
     made = summary.summarize(rows, settings=evidence.settings(config), meta=meta)
+    # The criteria are those of a routed system; without a router most have no answer.
+    made["criteria"] = [entry for entry in made["criteria"] if entry["met"] is not None]
     files.write_json(out / "summary.json", made)
     return made
 
@@ -101,7 +103,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path, sourc
 def restorer(config: ConfigDict, workdir: pathlib.Path):
     """The network as a function of one float32 picture, and its settings."""
     task, variables, about = system(config, workdir)
-    program = runner.Restorer(task, variables, config.tiles, warm=False)
+    program = runner.Restorer(task, variables, config.tiles)
 
     def restore(rgb):
         restored, said = program(rgb)

@@ -39,7 +39,8 @@ def text(evidence: evidences.Evidence, captions: Mapping[str, str]) -> str:
     shown: list[cells.Table | None] = []
     if summary:
         shown = [
-            tables.criteria(summary), tables.main(summary), *tables.per_task(summary),
+            tables.criteria(summary) if summary["criteria"] else None,
+            tables.main(summary), *tables.per_task(summary),
             *tables.apart(summary), tables.routing(summary), tables.confusion(summary),
             *tables.comparisons(summary), tables.budget(summary),
         ]  # fmt: skip

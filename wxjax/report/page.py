@@ -64,7 +64,7 @@ def _sections(evidence, plots, wide):
         )
 
     if summary:
-        criteria = table(tables.criteria(summary), False)
+        criteria = table(tables.criteria(summary), False) if summary["criteria"] else ""
         quality = many(tables.main(summary)) + folded(*tables.per_task(summary))
         quality += figures("severity") + many(*tables.apart(summary))
         first, *rest = (*tables.comparisons(summary), None)
