@@ -156,7 +156,7 @@ def photo_restorer(call: Call):
     if config.recipe == "single":
         return single.restorer(config, call.workdir)
     task, variables, about = evidence.system(config, call.workdir)
-    program = runner.Restorer(task, variables, config.tiles, warm=False)
+    program = runner.Restorer(task, variables, config.tiles)
 
     def restorer(rgb):
         restored, said = program(rgb, force=np.int32(-1))

@@ -26,7 +26,7 @@ def main() -> None:
     workdir = parser.parse_args().workdir
     config = ConfigDict(files.read_json(workdir / "config.json"))
     task, variables, _ = evidence.system(config, workdir)
-    restore = Restorer(task, variables, config.tiles, warm=False)
+    restore = Restorer(task, variables, config.tiles)
 
     def look(split, most=600):
         source = sources.open(config.data, split)

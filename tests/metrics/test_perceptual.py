@@ -63,6 +63,32 @@ def test_mirroring_by_hand_gives_the_same_distance():
     np.testing.assert_allclose(perceptual.lpips(x, y), by_hand, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(64, 80), (47, 61), (128, 129), (31, 150), (20, 45)])
+def test_the_distance_in_a_bucket_of_sizes_is_the_distance(shape):
+    photo = data.coffee()[: shape[0], 100 : 100 + shape[1]]
+    noise = np.random.default_rng(0).normal(0, 20, photo.shape)
+    noisy = np.clip(photo + noise, 0, 255).astype(np.uint8)
+    hazy = (0.6 * photo + 80).astype(np.uint8)
+    pictures = [jnp.asarray(x[None] / 255, jnp.float32) for x in (noisy, hazy, photo)]
+    expected = [float(perceptual.lpips(x, pictures[-1])[0]) for x in pictures]
+    found = perceptual.distances([noisy, hazy, photo], photo)
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    assert found[0] > 0.05 and found[2] == 0
+
+
+def test_one_program_measures_all_sizes_of_a_bucket():
+    jax.clear_caches()
+    for height in (130, 200, 256):
+        picture = np.full((height, 140, 3), 90, np.uint8)
+        perceptual.distances([picture], picture)
+    assert perceptual._padded_distance._cache_size() == 1
+
+
+def test_a_distance_from_a_picture_of_another_size_is_an_error():
+    with pytest.raises(errors.InputError, match="prediction='40x50': expected the size .* 40x60"):
+        perceptual.distances([np.zeros((40, 50, 3), np.uint8)], np.zeros((40, 60, 3), np.uint8))
+
+
 def test_weights_are_arguments_of_the_program_not_constants_in_it():
     weights = perceptual.weights()
     assert perceptual.weights() is weights

@@ -86,6 +86,32 @@ def test_the_uniform_window_is_scikit_images():
     assert protocols.measure(x, y, "histoformer-y")["ssim"] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(64, 75), (75, 64), (139, 90), (203, 333)])
+def test_the_gaussian_window_is_scikit_images_however_the_rows_are_shared(shape):
+    picture = COFFEE[: shape[0], : shape[1]]
+    for other in (haze(picture), noise(picture)):
+        _, full = structural_similarity(
+            *(v / 255 for v in (other, picture)),
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=1,
+            channel_axis=-1,
+            full=True,
+        )
+        expected = full[5:-5, 5:-5].mean()
+        assert protocols.measure(other, picture)["ssim"] == pytest.approx(expected, abs=1e-12)
+        mse = np.mean((other / 255 - picture / 255) ** 2)
+        assert protocols.measure(other, picture)["mse"] == pytest.approx(mse, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", protocols.PROTOCOLS)
+def test_pictures_measured_together_score_as_alone(name):
+    others = [haze(COFFEE), COFFEE, blur(COFFEE)]
+    together = protocols.measure_all(others, COFFEE, name, 3)
+    assert together == [protocols.measure(other, COFFEE, name, 3) for other in others]
+
+
 def test_a_grey_error_gains_the_scale_of_y():
     x = np.full((20, 20, 3), 100, np.uint8)
     gain = [protocols.measure(x + 10, x, name)["psnr"] for name in ("rgb-native", "y-native")]

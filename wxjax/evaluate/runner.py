@@ -38,34 +38,35 @@ class Evaluation(NamedTuple):
 class Restorer:
     """A task's `predict` for host images: cuts, runs, blends, times."""
 
-    def __init__(self, task: Task, variables: Any, tiles: Any, *, warm: bool = True):
-        """`warm`: the first image of a bucket runs twice, so no latency holds a compilation."""
-        self._warms = warm
+    def __init__(self, task: Task, variables: Any, tiles: Any):
         self._predict = jax.jit(task.predict)
         self._variables = jax.device_put(variables)
         self._tiles = dict(tile=tiles.tile, overlap=tiles.overlap, blend=tiles.blend)
-        self._warm: set[tuple] = set()
+        self._programs: dict[tuple, Any] = {}
 
     def __call__(self, image: np.ndarray, **extra) -> tuple[np.ndarray, dict]:
-        """Restored `[h w 3]` float32, unclipped, and outputs with `latency_ms`, `ms_per_mp`."""
+        """Restored `[h w 3]` float32, unclipped, and outputs with `latency_ms`, `ms_per_mp`.
+
+        The latency holds no compilation: an image of a new bucket waits for it first.
+        """
+        waited = 0.0
 
         def run(batch):
-            return jax.device_get(self._predict(self._variables, batch))
+            nonlocal waited
+            shapes = {name: (np.shape(x), np.asarray(x).dtype) for name, x in batch.items()}
+            key = tuple(sorted(shapes.items()))
+            if key not in self._programs:
+                begin = time.perf_counter()
+                self._programs[key] = self._predict.lower(self._variables, batch).compile()
+                waited = time.perf_counter() - begin
+            return jax.device_get(self._programs[key](self._variables, batch))
 
-        h, w, _ = image.shape
-        n = tile.bucket(
-            tile.count_along(h, self._tiles["tile"], self._tiles["overlap"])
-            * tile.count_along(w, self._tiles["tile"], self._tiles["overlap"])
-        )
-        if self._warms and (n, image.dtype) not in self._warm:
-            tile.through(run, image, **self._tiles, **extra)
-            self._warm.add((n, image.dtype))
         start = time.perf_counter()
         restored, outputs = tile.through(run, image, **self._tiles, **extra)
-        spent = (time.perf_counter() - start) * 1e3
+        spent = (time.perf_counter() - start - waited) * 1e3
         costs = {
             "latency_ms": spent,
-            "ms_per_mp": spent / (h * w / 1e6),
+            "ms_per_mp": spent / (image.shape[0] * image.shape[1] / 1e6),
             "mem_gb": cost.peak_memory_gb(),
         }
         return restored, {**outputs, **costs}
@@ -99,21 +100,15 @@ def run(
     rows: list[dict] = []
     seen: dict[str, list] = {name: [] for name in Seen._fields}
     for example in track(examples, total, label):
-        images, outputs = {"input": example["image"]}, {}
-        for index, route in enumerate(routes):
-            images[route], outputs[route] = restorer(
-                example["image"], **({"force": np.int32(index)} if len(routes) > 1 else {})
-            )
-        if actual:
-            images["actual"], outputs["actual"] = restorer(example["image"], force=np.int32(-1))
+        images, outputs = restore_all(restorer, example["image"], routes, actual)
         if actual and top2:
             images["top2"] = mix_top2(images, outputs["actual"]["weights"][0], routes)
         images = {name: round8(image) for name, image in images.items()}
-        found = {}
-        for name, image in images.items():
-            found[name] = row(
-                measure or task.measure, example, name, image, outputs.get(name), routes, protocol
-            )
+        scores = score(measure or task.measure, example, images)
+        found = {
+            name: row(example, name, scores[name], outputs.get(name), routes, protocol)
+            for name in images
+        }
         rows.extend(found.values())
         note_seen(seen, example, found, outputs, routes)
         if keep:
@@ -121,7 +116,53 @@ def run(
     return Evaluation(rows, Seen(**{k: pack(k, v) for k, v in seen.items()}))
 
 
-def row(measure, example, variant, image, outputs, routes, protocol) -> dict:
+def restore_all(
+    restorer: Callable, image: np.ndarray, routes: Sequence[str], actual: bool
+) -> tuple[dict, dict]:
+    """The input and every variant's picture, and what the network said of each variant.
+
+    The router's choice is one of the routes: that one is not run a second time.
+    """
+    images, outputs = {"input": image}, {}
+    if actual:
+        chosen = restorer(image, force=np.int32(-1))
+        index = int(chosen[1]["route"][0])
+    for i, route in enumerate(routes):
+        if actual and i == index:
+            images[route], outputs[route] = chosen
+        else:
+            forced = {"force": np.int32(i)} if len(routes) > 1 else {}
+            images[route], outputs[route] = restorer(image, **forced)
+    if actual:
+        images["actual"], outputs["actual"] = chosen
+    return images, outputs
+
+
+def score(measure: Callable, example: Mapping, images: Mapping[str, np.ndarray]) -> dict[str, dict]:
+    """The metrics of every variant, of equal pictures once; empty without a target."""
+    target = example.get("target")
+    if target is None:
+        return {name: {} for name in images}
+    distinct: list[np.ndarray] = []
+    place = {}
+    for name, image in images.items():
+        if target.shape != image.shape:
+            raise errors.InputError(
+                f"{example['id']}: the truth is {target.shape}, the picture "
+                f"{image.shape}: expected one size. Nothing is resized silently."
+            )
+        same = (i for i, other in enumerate(distinct) if np.array_equal(image, other))
+        place[name] = next(same, len(distinct))
+        if place[name] == len(distinct):
+            distinct.append(image)
+    values = measure({"image": np.stack(distinct)}, {"target": target[None]})
+    return {
+        name: {metric: plain(column[i]) for metric, column in values.items()}
+        for name, i in place.items()
+    }
+
+
+def row(example, variant, scores, outputs, routes, protocol) -> dict:
     """One line of `per_image.jsonl`."""
     degradation = example.get("kind") or kind(example["degradation"])
     severity = float(example.get("severity", np.nan))
@@ -132,19 +173,11 @@ def row(measure, example, variant, image, outputs, routes, protocol) -> dict:
         "severity": severity if np.isfinite(severity) else None,
         "variant": variant,
         "protocol": protocol,
-        "metrics": {},
+        "metrics": dict(scores),
         "cost": {},
     }
-    if example.get("target") is not None:
-        if example["target"].shape != image.shape:
-            raise errors.InputError(
-                f"{example['id']}: the truth is {example['target'].shape}, the picture "
-                f"{image.shape}: expected one size. Nothing is resized silently."
-            )
-        values = measure({"image": image[None]}, {"target": example["target"][None]})
-        out["metrics"] = {name: plain(value[0]) for name, value in values.items()}
-        if "psnr" in out["metrics"] and out["metrics"]["psnr"] is None:
-            out["metrics"]["identical"] = True
+    if "psnr" in scores and scores["psnr"] is None:
+        out["metrics"]["identical"] = True
     if outputs:
         out["cost"] = {name: float(outputs[name]) for name in ("latency_ms", "mem_gb", "ms_per_mp")}
     if variant == "actual":
@@ -192,7 +225,7 @@ def mix_top2(images: Mapping, weights: np.ndarray, routes: Sequence[str]) -> np.
 def note_seen(seen, example, found, outputs, routes) -> None:
     last = outputs[routes[0]]
     mse = [found[route]["metrics"].get("mse", np.nan) for route in routes]
-    logits = outputs["actual"]["logits"][0] if "actual" in outputs else np.zeros(3)
+    logits = last["logits"][0] if "logits" in last else np.zeros(3)
     values = (
         example["id"],
         int(example["degradation"]),

@@ -5,12 +5,13 @@ import hashlib
 import io
 import pathlib
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
 from wxjax import errors
 
@@ -23,6 +24,9 @@ _SHA256 = {
     "alexnet": "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
     "vgg16": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
 }
+# AlexNet's convolutions: stride, zeros at each border, and whether 3 x 3 pooling by 2 comes first.
+_ALEXNET = ((4, 2, False), (1, 2, True), (1, 1, True), (1, 1, False), (1, 1, False))
+_SIDE = 128  # pixels: the sides of pictures round up to a multiple, one program each
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 
@@ -68,6 +72,84 @@ def apply(
         weighted = jnp.square(_unit(a) - _unit(b)) * kernel
         total += weighted.sum(-1).mean(2).mean(1)
     return total
+
+
+def distances(
+    predictions: Sequence[UInt8[np.ndarray, "_h _w 3"]], target: UInt8[np.ndarray, "h w 3"]
+) -> list[float]:
+    """`lpips` (AlexNet) of several files' pixels from one truth, to the last float32 digits.
+
+    For tables over pictures of many sizes: one program serves all that round up to the
+    same sides (`_SIDE`), and the truth's features are computed once.
+
+    Raises:
+      InputError: for pictures of another size than the target's.
+    """
+    for picture in predictions:
+        if picture.shape != target.shape:
+            sizes = ["x".join(map(str, v.shape[:2])) for v in (picture, target)]
+            raise errors.bad("prediction", sizes[0], f"expected the size of the target, {sizes[1]}")
+    least = SMALLEST["alexnet"]
+    size = np.maximum(target.shape[:2], least).astype(np.int32)
+    mirrored = [(0, int(n) - side) for n, side in zip(size, target.shape[:2], strict=True)]
+    spare = [(0, -int(n) % _SIDE) for n in size]
+
+    def padded(picture: np.ndarray) -> np.ndarray:
+        picture = np.pad(picture, [*mirrored, (0, 0)], mode="symmetric")
+        return np.pad(picture, [*spare, (0, 0)])[None]
+
+    truth = _padded_features(weights(), padded(target), size)
+    far = [_padded_distance(weights(), padded(picture), size, truth) for picture in predictions]
+    return [float(value) for value in jax.device_get(far)]
+
+
+@jax.jit
+def _padded_features(weights: Any, image: Array, size: Array) -> list[Array]:
+    """AlexNet's unit features of the first `size` (h, w) pixels of uint8 `[1 H W 3]`.
+
+    The network pads every layer with zeros at the picture's border; here what lies
+    beyond the border is set to zero after every layer, which is the same.
+    """
+    network = weights["AlexNet_0"]
+    x = _inside(_normal(image / jnp.float32(255)), size)
+    features = []
+    for i, (stride, pad, pooled) in enumerate(_ALEXNET):
+        if pooled:
+            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID")
+            size = (size - 3) // 2 + 1
+            x = _inside(x, size)
+        kernel, bias = (network[f"Conv_{i}"][name] for name in ("kernel", "bias"))
+        size = (size + 2 * pad - kernel.shape[0]) // stride + 1
+        x = jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            [(pad, pad)] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            precision=jax.lax.Precision.HIGHEST,
+        )
+        x = _inside(jax.nn.relu(x + bias), size)
+        features.append(_unit(x))
+    return features
+
+
+@jax.jit
+def _padded_distance(weights: Any, image: Array, size: Array, truth: list[Array]) -> Array:
+    total = jnp.float32(0)
+    for i, (a, b) in enumerate(zip(_padded_features(weights, image, size), truth, strict=True)):
+        stride, pad, pooled = _ALEXNET[i]
+        size = (size - 3) // 2 + 1 if pooled else size
+        side = weights["AlexNet_0"][f"Conv_{i}"]["kernel"].shape[0]
+        size = (size + 2 * pad - side) // stride + 1
+        kernel = weights[f"NetLinLayer_{i}"]["Conv_0"]["kernel"][0, 0, :, 0]
+        total += (jnp.square(a - b) * kernel).sum(-1).sum(2).sum() / size.prod()
+    return total
+
+
+def _inside(x: Array, size: Array) -> Array:
+    """Zeros beyond the first `size` rows and columns of `[b h w c]`."""
+    rows, columns = (jnp.arange(n) < end for n, end in zip(x.shape[1:3], size, strict=True))
+    return jnp.where(rows[:, None, None] & columns[:, None], x, 0)
 
 
 @jax.jit

@@ -7,8 +7,13 @@ hides a change of size, but for the two that are defined by one.
 
 import functools
 import logging
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent import futures
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -18,6 +23,7 @@ from wxjax.ops import color, filters
 
 _log = logging.getLogger(__name__)
 _MOFME_SIZE = (480, 720)  # height, width
+_ROWS = 64  # at a time: what a core works on stays in its cache
 
 
 class Protocol(NamedTuple):
@@ -95,24 +101,42 @@ def measure(
       InputError: for an unknown protocol, pictures of different sizes, or a crop that
         leaves no pixel.
     """
+    return measure_all([prediction], target, protocol, crop_border)[0]
+
+
+def measure_all(
+    predictions: Sequence[UInt8[np.ndarray, "_h _w 3"]],
+    target: UInt8[np.ndarray, "H W 3"],
+    protocol: str = "default",
+    crop_border: int = 0,
+) -> list[dict[str, float]]:
+    """`measure` of several pictures against one truth, whose share of the work is done once.
+
+    Memory is that of a few rows, however large and many the pictures are; the rows are
+    shared out among the processor's cores.
+    """
     if protocol not in PROTOCOLS:
         raise errors.unknown("protocol", protocol, PROTOCOLS)
     rules = PROTOCOLS[protocol]
     if rules.warning:
         _warn_once(rules.warning)
+    pictures = [*predictions, target]
     if rules.size:
-        prediction, target = (_resize(picture, rules.size) for picture in (prediction, target))
-    if prediction.shape != target.shape:
-        sizes = ["x".join(map(str, picture.shape[:2])) for picture in (prediction, target)]
-        raise errors.bad("prediction", sizes[0], f"expected the size of the target, {sizes[1]}")
-    image.check_crop(crop_border, target.shape[:2])
-    inside = np.s_[crop_border : target.shape[0] - crop_border]
-    across = np.s_[crop_border : target.shape[1] - crop_border]
-    x, y = (_values(picture[inside, across], rules.values) for picture in (prediction, target))
-    mse = float(np.mean(np.square(x - y)))
-    with np.errstate(divide="ignore"):
-        psnr = float(-10 * np.log10(mse + rules.floor))
-    return {"psnr": psnr, "ssim": _ssim(_shrink(x, rules), _shrink(y, rules), rules), "mse": mse}
+        pictures = [_resize(picture, rules.size) for picture in pictures]
+    height, width = pictures[-1].shape[:2]
+    for picture in pictures:
+        if picture.shape[:2] != (height, width):
+            sizes = ["x".join(map(str, v.shape[:2])) for v in (picture, pictures[-1])]
+            raise errors.bad("prediction", sizes[0], f"expected the size of the target, {sizes[1]}")
+    image.check_crop(crop_border, (height, width))
+    inside = np.s_[crop_border : height - crop_border, crop_border : width - crop_border]
+    pictures = [picture[inside] for picture in pictures]
+    found = []
+    for mse, ssim in zip(_mse(pictures, rules), _ssim(pictures, rules), strict=True):
+        with np.errstate(divide="ignore"):
+            psnr = float(-10 * np.log10(mse + rules.floor))
+        found.append({"psnr": psnr, "ssim": float(ssim), "mse": float(mse)})
+    return found
 
 
 @functools.cache
@@ -158,36 +182,65 @@ def _bins(before: int, after: int) -> np.ndarray:
     return matrix
 
 
-def _ssim(x: np.ndarray, y: np.ndarray, rules: Protocol) -> float:
-    return float(
-        np.mean([_ssim_channel(x[..., c], y[..., c], rules.window) for c in range(x.shape[-1])])
-    )
+def _mse(pictures: Sequence[np.ndarray], rules: Protocol) -> np.ndarray:
+    """Of each picture against the last, on the protocol's values."""
+
+    def part(rows: slice) -> list[float]:
+        *xs, y = (_values(picture[rows], rules.values) for picture in pictures)
+        return [float(np.square(x - y).mean(-1).sum()) for x in xs]
+
+    h, w = pictures[0].shape[:2]
+    return _over_rows(part, h, 1) / (h * w)
 
 
-def _ssim_channel(x: np.ndarray, y: np.ndarray, window: str) -> float:
-    size = image.window_size(x.shape)
-    unbias = 1.0
-    if window == "gaussian":
+def _ssim(pictures: Sequence[np.ndarray], rules: Protocol) -> np.ndarray:
+    """Of each picture against the last: mean over positions of the window, then channels."""
+
+    def values(picture: np.ndarray) -> np.ndarray:
+        return _values(picture, rules.values)
+
+    if rules.shrink != "none":
+        pictures = [_shrink(values(picture), rules) for picture in pictures]
+        values = lambda picture: picture
+    h, w = pictures[0].shape[:2]
+    size = image.window_size((h, w))
+    mean, unbias = functools.partial(_window_mean, kernel=np.full(size, 1 / size)), 1.0
+    if rules.window == "gaussian":
         kernel = filters.gaussian_kernel(image.SIGMA, size // 2)
-    else:
-        kernel = np.full(size, 1 / size)
-        unbias = size**2 / max(size**2 - 1, 1)
-    if window == "global":
-        mean, unbias = np.mean, 1.0
-    else:
         mean = functools.partial(_window_mean, kernel=kernel)
-    mean_x, mean_y = mean(x), mean(y)
-    variances = unbias * (mean(x * x + y * y) - mean_x**2 - mean_y**2)
-    covariance = unbias * (mean(x * y) - mean_x * mean_y)
+    elif rules.window == "uniform":
+        unbias = size**2 / max(size**2 - 1, 1)
+    else:  # one window, the whole picture
+        mean = lambda v: v.mean((0, 1), keepdims=True)
     c1, c2 = image.K1**2, image.K2**2
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    return float(np.mean(luminance * (2 * covariance + c2) / (variances + c2)))
+
+    def part(rows: slice) -> list[float]:
+        *xs, y = (values(picture[rows]) for picture in pictures)
+        mean_y, square_y, sums = mean(y), mean(y * y), []
+        for x in xs:
+            mean_x, square_x, product = mean(x), mean(x * x), mean(x * y)
+            variances = unbias * (square_x + square_y - mean_x**2 - mean_y**2)
+            covariance = unbias * (product - mean_x * mean_y)
+            luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+            found = luminance * (2 * covariance + c2) / (variances + c2)
+            sums.append(float(found.mean(-1).sum()))
+        return sums
+
+    if rules.window == "global":
+        return np.asarray(part(np.s_[:]))
+    return _over_rows(part, h, size) / ((h - size + 1) * (w - size + 1))
 
 
-def _window_mean(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """The weighted mean in every window that fits whole."""
-    from scipy import ndimage  # a quarter of a second to import: only where it is used
+def _over_rows(part: Callable[[slice], list[float]], height: int, size: int) -> np.ndarray:
+    """Sums of `part` over all rows, taken so that every window of `size` lies in one slice."""
+    starts = range(0, height - size + 1, _ROWS)
+    slices = [slice(i, min(i + _ROWS + size - 1, height)) for i in starts]
+    with futures.ThreadPoolExecutor(min(len(slices), os.cpu_count() or 1)) as pool:
+        return np.array([math.fsum(column) for column in zip(*pool.map(part, slices), strict=True)])
 
+
+def _window_mean(x: Float[np.ndarray, "h w c"], kernel: np.ndarray) -> Float[np.ndarray, "H W c"]:
+    """The weighted mean in every window that fits whole, in float64."""
     half = len(kernel) // 2
-    x = ndimage.correlate1d(x, kernel, axis=0)[half : x.shape[0] - half]
-    return ndimage.correlate1d(x, kernel, axis=1)[:, half : x.shape[1] - half]
+    means = cv2.sepFilter2D(x, cv2.CV_64F, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+    return means.reshape(x.shape)[half : x.shape[0] - half, half : x.shape[1] - half]
