@@ -19,7 +19,6 @@ from wxjax.nn.routing import Choice
 VARIANTS = ("base", "moe", "film")
 OFFSETS = ("fixed", "published")
 LEVELS = ("token", "frame")
-LOGITS = 1 << 24  # how many attention logits exist at a time; bounds memory at any size
 
 
 class Gating(NamedTuple):
@@ -108,8 +107,7 @@ class Attention(nn.Module):
         inner = self.heads * self.head_dim
         qkv = dense(3 * inner, d, "qkv", self.dtype, bias=False)(x)
         q, k, v = jnp.moveaxis(qkv.reshape(b, n, 3, self.heads, self.head_dim), 2, 0)
-        chunk = max(64, LOGITS // (b * self.heads * n))
-        y = attention.global_attention(q, k, v, chunk=chunk).reshape(b, n, inner)
+        y = attention.global_attention(q, k, v).reshape(b, n, inner)
         y = dense(d, inner, "proj", self.dtype)(y)
         return nn.Dropout(self.dropout, deterministic=not train)(y)
 
