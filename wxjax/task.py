@@ -14,6 +14,28 @@ Outputs = dict[str, Any]
 Row = dict[str, Any]
 
 
+class Parts(NamedTuple):
+    """Inference in pieces, for images larger than the memory (`evaluate/stream.py`).
+
+    Attributes:
+      look: `(variables, route, tiles [n t t 3]) -> {tokens [n k k d], maps, moments}`.
+      mix: `(variables, seen, force) -> {tokens [l d], route [], said}`.
+      finish: `(variables, route, tokens [n k k d], tiles, maps=None) -> [n t t 3]`; without
+        `maps` it looks again.
+      step: pixels along the side of a token; features: d.
+      local: whether tokens of different tiles never meet.
+      passes: 2 where looking depends on the route that only `mix` decides.
+    """
+
+    look: Callable[..., dict[str, Any]]
+    mix: Callable[..., dict[str, Any]]
+    finish: Callable[..., Any]
+    step: int
+    features: int
+    local: bool = False
+    passes: int = 1
+
+
 class Task(NamedTuple):
     """A system as five pure functions.
 
@@ -24,6 +46,9 @@ class Task(NamedTuple):
       predict: `(variables, batch) -> outputs`; the only inference path.
       measure: `(outputs, batch) -> {name: [b ...]}`, one value an example.
       summarize: `(rows) -> {name: float}`.
+      parts: `predict` in pieces, where the system can.
+      prepare: `(variables) -> variables` with what depends on the weights alone, computed
+        once a checkpoint.
     """
 
     init: Callable[..., Variables]
@@ -31,6 +56,8 @@ class Task(NamedTuple):
     predict: Callable[..., Outputs]
     measure: Callable[..., dict[str, Any]]
     summarize: Callable[[list[Row]], dict[str, float]]
+    parts: Parts | None = None
+    prepare: Callable[[Variables], Variables] = lambda variables: variables
 
 
 SYSTEMS = {"moei": "wxjax.systems.moei.task"}

@@ -53,7 +53,7 @@ def test_a_tall_image_costs_no_more_than_its_own_bytes():
     out = np.empty((8192, 64, 3), np.uint8)
     output = np.ones((64, 64, 3), np.float32)
     tracemalloc.start()
-    drawn = canvas.Canvas(cover, out, finish=lambda x: x * 255)
+    drawn = canvas.Canvas(cover, out, finish=lambda x: np.rint(x * 255))
     for _ in range(cover.count):
         drawn.add(output)
     drawn.close()

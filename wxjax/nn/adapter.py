@@ -27,10 +27,14 @@ class BottleneckAdapter(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], valid: Float[Array, "b h w"] | None = None
+    ) -> Float[Array, "b h w c"]:
+        """`valid` is 0 where `x` is padding, which the convolution then sees as its own."""
         channels = x.shape[-1]
         hidden = max(1, round(channels * self.ratio))
         y = nn.gelu(nn.Dense(hidden, dtype=self.dtype, name="down")(x))
+        y = y if valid is None else y * valid[..., None].astype(y.dtype)
         kernel = self.param("spatial", nn.initializers.lecun_normal(), (3, 3, hidden))
         bias = self.param("spatial_bias", nn.initializers.zeros, (hidden,))
         y = nn.gelu(depthwise3x3(y, kernel) + bias.astype(y.dtype))
@@ -53,7 +57,7 @@ class FiLM(nn.Module):
         return x * (1 + scale) + shift
 
 
-def after_block(shell: str, x, *, ratio: float, dtype: DTypeLike):
+def after_block(shell: str, x, *, ratio: float, dtype: DTypeLike, valid=None):
     """The shell that follows a block; 'lora' lives inside the block's dense layers instead.
 
     Call within a compact method: the parameters are created under the name `shell`.
@@ -61,7 +65,7 @@ def after_block(shell: str, x, *, ratio: float, dtype: DTypeLike):
     if shell not in SHELLS:
         raise errors.unknown("model.shell", shell, SHELLS)
     if shell == "adapter":
-        return BottleneckAdapter(ratio, dtype, name="shell")(x)
+        return BottleneckAdapter(ratio, dtype, name="shell")(x, valid)
     if shell == "film":
         return FiLM(dtype, name="shell")(x)
     return x

@@ -207,9 +207,9 @@ class BottleneckLayer(Shell):
         )
         (x,) = by_chunks(self, finish, (x, y.reshape(b, n, d)), valid, self.chunk)
         if self.shell in ("adapter", "film"):  # tokens have no grid here: a row of pixels
-            x = adapter.after_block(self.shell, x[:, None], ratio=self.ratio, dtype=self.dtype)[
-                :, 0
-            ]
+            seen = None if valid is None else valid[:, None]
+            form = dict(ratio=self.ratio, dtype=self.dtype, valid=seen)
+            x = adapter.after_block(self.shell, x[:, None], **form)[:, 0]
         return x
 
 

@@ -1,0 +1,334 @@
+"""Images of any size through a bounded memory: regions stream, pixels stay on the host.
+
+Two passes over the tiles. The first looks: each batch leaves its tokens, and where there
+is room the maps that the second will need. Between them the bottleneck sees all tokens.
+The second finishes: each batch becomes pixels, blended row by row into the output. Where
+there is no room for the maps, the second pass looks again.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from wxjax import errors, mesh
+from wxjax.evaluate import cost
+from wxjax.ops import tile as tiles_
+from wxjax.ops.canvas import Canvas, Cover
+from wxjax.task import Task
+
+TOKENS = 1024  # token grids are padded to a bucket of as many, so that programs are few
+
+
+class Way(NamedTuple):
+    """How an image is streamed.
+
+    Attributes:
+      batch: tiles at a time on each device.
+      keep: whether the encoder's maps are kept between the passes.
+    """
+
+    batch: int
+    keep: bool
+
+
+class Streamer:
+    """A task's parts as compiled programs, and the loop over an image's tiles.
+
+    Attributes:
+      way: how images are streamed; a batch that runs out of memory is halved for good.
+      devices: the devices that share the regions of one image.
+    """
+
+    def __init__(self, task: Task, variables: Any, tiles: Any, way: Way | None = None):
+        """`tiles` is `config.tiles`."""
+        if task.parts is None:
+            raise errors.InputError("this system cannot stream: expected a task with parts.")
+        self.parts, self.settings = task.parts, tiles
+        self.way = way or Way(tiles.batch_size, True)
+        self.mesh = mesh.make(tiles.get("devices", 1))
+        self.variables = jax.device_put(task.prepare(variables), mesh.replicated(self.mesh))
+        self._programs: dict[tuple, Callable] = {}
+
+    def __call__(self, image: np.ndarray, force: Any = -1) -> tuple[np.ndarray, dict]:
+        """Restores `[h w 3]`: uint8 to uint8, float32 to float32 unclipped.
+
+        Returns also what the task says besides tiles, with `latency_ms`, `ms_per_mp` (of a
+        compiled program: compilation is not counted) and `mem_gb`.
+
+        Raises:
+          InputError: where the output is not finite.
+        """
+        h, w, _ = image.shape
+        cover = self.cover(h, w)
+        self.compile(cover, image.dtype)
+        start = time.perf_counter()
+        try:
+            restored, found = self._restore(image, cover, force)
+        except _Crowded:
+            self.way = self.way._replace(keep=False)
+            restored, found = self._restore(image, cover, force)
+        spent = (time.perf_counter() - start) * 1e3
+        costs = {
+            "latency_ms": spent,
+            "ms_per_mp": spent / (h * w / 1e6),
+            "mem_gb": cost.peak_memory_gb(),
+            "batch": self.way.batch,
+            "kept": self.way.keep,
+        }
+        return restored, {**jax.device_get(found), **costs}
+
+    def _restore(self, image: np.ndarray, cover: Cover, force: Any) -> tuple[np.ndarray, dict]:
+        route, found = np.int32(0), None
+        for _ in range(self.parts.passes):
+            looked = self._look(image, cover, route)
+            mixed = self._mix(looked, cover, route, force)
+            route, found = np.int32(mixed["route"]), found or mixed["said"]
+        return self._finish(image, cover, route, mixed["tokens"], looked["maps"]), found
+
+    def cover(self, height: int, width: int) -> Cover:
+        """The tiles of an image of this size."""
+        return Cover(height, width, self.settings.tile, self.settings.overlap)
+
+    def tokens(self, cover: Cover) -> tuple[int, int]:
+        """How many tokens an image has, and how many the bottleneck's program takes."""
+        grid = cover.scaled(self.parts.step)
+        each = grid.tile**2
+        count = each * cover.count if self.parts.local else grid.height * grid.width
+        return count, TOKENS * tiles_.bucket(-(-count // TOKENS)) if count > TOKENS else TOKENS
+
+    def size(self, cover: Cover) -> int:
+        """Tiles a program takes at a time, on all devices together."""
+        return self.mesh.size * min(self.way.batch, -(-cover.count // self.mesh.size))
+
+    # ---- the passes -----------------------------------------------------------------
+
+    def _look(self, image: np.ndarray, cover: Cover, route: Any) -> dict[str, Any]:
+        grid = cover.scaled(self.parts.step)
+        d = self.parts.features
+        _, room = self.tokens(cover)
+        flat = np.zeros((room, d), np.float32)
+        canvas = None
+        if not self.parts.local:
+            whole = flat[: grid.height * grid.width].reshape(grid.height, grid.width, d)
+            canvas = Canvas(grid, whole, self.settings.blend)
+        maps, moments = [], []
+
+        def store(numbers, said):
+            tokens = np.asarray(said["tokens"])
+            for number, values in zip(numbers, tokens[: len(numbers)], strict=True):
+                if canvas is None:
+                    each = grid.tile**2
+                    flat[number * each : (number + 1) * each] = values.reshape(each, d)
+                else:
+                    canvas.add(values)
+            moments.append([np.asarray(x)[: len(numbers)] for x in said["moments"]])
+            if self.way.keep:
+                kept = [np.asarray(x) for x in said["maps"]]
+                maps.extend([x[i] for x in kept] for i in range(len(numbers)))
+
+        self._each(cover, "look", lambda tiles, _: (route, tiles), store, image)
+        if canvas is not None:
+            canvas.close()
+        gathered = [np.concatenate(parts) for parts in zip(*moments, strict=True)]
+        return {"tokens": flat, "moments": gathered, "maps": maps if self.way.keep else None}
+
+    def _mix(self, looked: dict, cover: Cover, route: Any, force: Any) -> dict[str, Any]:
+        seen = self.seen(cover, looked["tokens"], looked["moments"])
+        looked["tokens"] = looked["moments"] = None
+        program = self._program("mix", self._abstract_mix(cover))
+        mixed = program(self.variables, {**seen, "route": route}, np.int32(force))
+        return {**mixed, "tokens": np.asarray(mixed["tokens"])}
+
+    def seen(self, cover: Cover, tokens: np.ndarray, moments: list) -> dict[str, Any]:
+        """What `mix` reads, padded to a bucket."""
+        count, room = self.tokens(cover)
+        grid = cover.scaled(self.parts.step)
+        if self.parts.local:
+            place = np.stack(np.mgrid[: grid.tile, : grid.tile], -1).reshape(-1, 2)
+            corners = np.array([grid.corner(i) for i in range(cover.count)])
+            place = (corners[:, None] + place).reshape(-1, 2)
+        else:
+            place = np.stack(np.divmod(np.arange(count), grid.width), -1)
+        position = np.zeros((room, 2), np.int32)
+        position[:count] = place
+        n = tiles_.bucket(cover.count)
+        share = np.zeros(n, np.float32)
+        share[: cover.count] = 1 / cover.count
+        pad = lambda x: np.pad(x, ((0, n - len(x)), (0, 0), (0, 0)))
+        return {
+            "tokens": tokens,
+            "position": position,
+            "valid": (np.arange(room) < count).astype(np.float32),
+            "extent": np.array([grid.height, grid.width], np.int32),
+            "moments": [pad(x) for x in moments],
+            "share": share,
+        }
+
+    def _finish(self, image, cover, route, mixed, maps) -> np.ndarray:
+        grid = cover.scaled(self.parts.step)
+        eight = image.dtype == np.uint8
+        out = np.empty(image.shape, np.uint8 if eight else np.float32)
+        canvas = Canvas(cover, out, self.settings.blend, to_uint8 if eight else finite)
+        k, d = grid.tile, self.parts.features
+
+        def arguments(tiles, numbers):
+            tokens = np.zeros((len(tiles), k, k, d), np.float32)
+            for i, number in enumerate(numbers):
+                if self.parts.local:
+                    tokens[i] = mixed[number * k * k : (number + 1) * k * k].reshape(k, k, d)
+                else:
+                    y, x = grid.corner(number)
+                    rows = mixed[: grid.height * grid.width].reshape(grid.height, grid.width, d)
+                    tokens[i] = rows[y : y + k, x : x + k]
+            if maps is None:
+                return route, tokens, tiles
+            chosen = zip(*(maps[number] for number in numbers), strict=True)
+            stacked = [stack(parts, len(tiles)) for parts in chosen]
+            return route, tokens, tiles, stacked
+
+        def store(numbers, said):
+            for values in np.asarray(said)[: len(numbers)]:
+                canvas.add(values)
+            if maps is not None:
+                for number in numbers:
+                    maps[number] = None  # a skip is needed once
+
+        self._each(cover, "finish", arguments, store, image)
+        return canvas.close()
+
+    def _each(self, cover, part, arguments, store, image) -> None:
+        """Runs a part over all tiles in order, with fewer at a time where memory runs out."""
+        done = 0
+        while done < cover.count:
+            size = self.size(cover)
+            numbers = range(done, min(done + size, cover.count))
+            try:
+                given = arguments(cover.take(image, numbers, size), numbers)
+                program = self._program(part, jax.tree.map(abstract, given))
+                store(numbers, jax.block_until_ready(program(self.variables, *given)))
+            except (MemoryError, jax.errors.JaxRuntimeError) as error:
+                self.way = fewer(self.way, error)
+                continue
+            done += size
+
+    # ---- the programs ---------------------------------------------------------------
+
+    def compile(self, cover: Cover, dtype: Any) -> dict[str, Any]:
+        """The compiled programs of an image, by part."""
+        n, t = self.size(cover), cover.tile
+        k = t // self.parts.step
+        tiles = jax.ShapeDtypeStruct((n, t, t, 3), dtype)
+        tokens = jax.ShapeDtypeStruct((n, k, k, self.parts.features), np.float32)
+        route = jax.ShapeDtypeStruct((), np.int32)
+        seen = jax.eval_shape(self.parts.look, self.variables, route, tiles)
+        maps = (seen["maps"],) if self.way.keep else ()
+        return {
+            "look": self._program("look", (route, tiles)),
+            "mix": self._program("mix", self._abstract_mix(cover)),
+            "finish": self._program("finish", (route, tokens, tiles, *maps)),
+        }
+
+    def _abstract_mix(self, cover: Cover) -> tuple:
+        tiles = jax.ShapeDtypeStruct((1, cover.tile, cover.tile, 3), np.float32)
+        route = jax.ShapeDtypeStruct((), np.int32)
+        moments = jax.eval_shape(self.parts.look, self.variables, route, tiles)["moments"]
+        _, room = self.tokens(cover)
+        n = tiles_.bucket(cover.count)
+        struct = lambda shape, dtype=np.float32: jax.ShapeDtypeStruct(shape, dtype)
+        seen = {
+            "tokens": struct((room, self.parts.features)),
+            "position": struct((room, 2), np.int32),
+            "valid": struct((room,)),
+            "extent": struct((2,), np.int32),
+            "moments": [struct((n, *x.shape[1:])) for x in moments],
+            "share": struct((n,)),
+            "route": route,
+        }
+        return seen, route
+
+    def _program(self, part: str, arguments: tuple) -> Callable:
+        """A part compiled for arguments of these shapes."""
+        key = part, self.way.keep, str(jax.tree.map(lambda x: (x.shape, str(x.dtype)), arguments))
+        if key not in self._programs:
+            fn = getattr(self.parts, part)
+            if part == "look" and not self.way.keep:
+                fn = without_maps(fn)
+            if part != "mix" and self.mesh.size > 1:
+                fn = over_devices(fn, self.mesh)
+            self._programs[key] = jax.jit(fn).lower(self.variables, *arguments).compile()
+        return self._programs[key]
+
+
+def without_maps(look: Callable) -> Callable:
+    """`look` for a pass that keeps no maps, so that they never leave the program."""
+
+    def tokens_alone(*args):
+        return {name: x for name, x in look(*args).items() if name != "maps"}
+
+    return tokens_alone
+
+
+def over_devices(fn: Callable, devices: jax.sharding.Mesh) -> Callable:
+    """A part whose tiles are split over the devices; weights and route are on all of them."""
+    split, same = jax.sharding.PartitionSpec("data"), jax.sharding.PartitionSpec()
+
+    def sharded(variables, route, *arrays):
+        specs = (same, same, *(split for _ in arrays))
+        mapped = jax.shard_map(fn, mesh=devices, in_specs=specs, out_specs=split, check_vma=False)
+        return mapped(variables, route, *arrays)
+
+    return sharded
+
+
+class _Crowded(Exception):
+    """One tile at a time does not fit beside the maps that are kept."""
+
+
+def fewer(way: Way, error: Exception) -> Way:
+    """Half the batch after an out-of-memory error; any other error is raised again.
+
+    Raises:
+      InputError: where one tile at a time is too much.
+    """
+    text = str(error)
+    exhausted = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text
+    if not exhausted:
+        raise error
+    if way.batch == 1 and way.keep:
+        raise _Crowded from error
+    if way.batch == 1:
+        raise errors.InputError(
+            f"out of memory with one tile at a time ({text.splitlines()[0] if text else 'host'}). "
+            "Close other programs, or take a smaller --config.tiles.tile."
+        ) from error
+    return way._replace(batch=way.batch // 2)
+
+
+def abstract(x: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(np.shape(x), getattr(x, "dtype", None) or np.asarray(x).dtype)
+
+
+def stack(parts: Any, size: int) -> np.ndarray:
+    """Arrays of one shape as one, zeros after the last."""
+    out = np.zeros((size, *parts[0].shape), parts[0].dtype)
+    for i, part in enumerate(parts):
+        out[i] = part
+    return out
+
+
+def finite(rows: np.ndarray) -> np.ndarray:
+    """Rows as they are; InputError where they hold NaN or Inf."""
+    if not np.isfinite(rows).all():
+        raise errors.InputError(
+            "the model's output is not finite. Its weights are damaged or overflowed: "
+            "run with --config.model.dtype=float32, or from an earlier checkpoint."
+        )
+    return rows
+
+
+def to_uint8(rows: np.ndarray) -> np.ndarray:
+    """Clipped and rounded half up, as pictures are written."""
+    return np.floor(np.clip(finite(rows), 0, 1) * np.float32(255) + np.float32(0.5))
