@@ -21,7 +21,8 @@ def network(model: Mapping) -> tuple[Callable[..., Any], Any]:
     net = Backbone(FrozenConfigDict(ConfigDict(dict(model))))
 
     def apply(variables, image):
-        return net.apply({"params": variables["params"]["backbone"]}, image)
+        params = variables["params"]["backbone"]
+        return net.apply({"params": params}, jnp.asarray(image, jnp.float32))
 
     side = model["region"]
     shapes = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
