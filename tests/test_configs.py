@@ -40,6 +40,28 @@ def test_the_paper_size_is_the_published_network():
     assert experts.size(jax.eval_shape(net.init, jax.random.key(0), image)) == 125_484_996
 
 
+@pytest.mark.parametrize(
+    "size, parameters",
+    [("paper", 125_484_996), ("swin-t", 125_484_996), ("swin-s", 146_866_260)],
+)
+def test_dehazexl_comes_in_the_official_sizes(size, parameters):
+    import jax
+
+    from wxjax.nn import experts
+
+    config = importlib.import_module("configs.dehazexl").get_config(size)
+    shapes = jax.eval_shape(tasks.load(config).init, jax.random.key(0), {})
+    assert experts.size(shapes["params"]["backbone"]) == parameters
+    assert config.data.crops == (2048,) and config.data.augment == "rotate"
+
+
+def test_dehazexl_has_no_experts():
+    config = importlib.import_module("configs.dehazexl").get_config("tiny")
+    assert list(config.stages) == ["dense"] and config.stage == "dense"
+    with pytest.raises(ValueError, match="expected one of default, tiny, paper, swin-t, swin-s"):
+        importlib.import_module("configs.dehazexl").get_config("swin-l")
+
+
 def test_a_size_and_overrides_arrive():
     found = call("--config=configs/moei.py:tiny", "--config.seed=7", "--config.tiles.overlap=8")
     assert found.config.seed == 7 and found.config.tiles.overlap == 8

@@ -122,7 +122,9 @@ def test_emphasis_prefers_windows_with_edges():
     assert busy(1.0) > 1.2 * busy(0.0)
 
 
-@pytest.mark.parametrize(("augment", "views"), [("none", 1), ("flip", 2), ("dihedral", 8)])
+@pytest.mark.parametrize(
+    ("augment", "views"), [("none", 1), ("flip", 2), ("rotate", 4), ("dihedral", 8)]
+)
 def test_augmentations_are_the_ones_named(augment, views):
     source = Ramps(count=1, size=(6, 6))
     it = batches(source, crops=(6,), batch_size=1, augment=augment)

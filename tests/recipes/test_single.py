@@ -69,6 +69,13 @@ def test_pairs_are_evaluated_and_pictures_restored(place):
     )
 
 
+def test_a_bench_measures_the_one_network(place):
+    done = wxjax("bench", "--workdir=run", "--size=64x48", "--repeats=1", cwd=place)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (case,) = files.read_json(place / "run" / "cost.json")["cases"]
+    assert case["name"] == "dense" and case["flops_g"] > 0
+
+
 def test_a_published_checkpoint_restores_a_photograph_as_the_bare_network_does(tmp_path):
     place = tmp_path
     draw_pair(place)

@@ -3,6 +3,7 @@
 import pathlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,26 +13,18 @@ from wxjax import errors, files
 from wxjax.evaluate import cost
 from wxjax.nn import experts
 from wxjax.ops import tile
-from wxjax.recipes import evidence
+from wxjax.recipes import evidence, single
 
 
 def run(config: ConfigDict, workdir: pathlib.Path, sizes: Sequence[str], repeats: int) -> dict:
     """Measures every size (`WIDTHxHEIGHT`) and writes `cost.json`."""
-    task, variables, _ = evidence.system(config, workdir)
-    shared = variables["params"]["backbone"]
-    deltas = experts.flatten(variables["params"]["experts"])
-    plain = experts.unflatten({name: x for name, x in deltas.items() if "/shell" not in name})
-    dense = {"params": {"backbone": experts.choose(shared, plain, 0)}}
-    whole, dense = jax.device_put(variables), jax.device_put(dense)
+    task, networks = contestants(config, workdir)
     measured = []
     for size in sizes:
         width, height = parse_size(size)
         image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         batch = tile.cut(image, tile=config.tiles.tile, overlap=config.tiles.overlap)
-        programs = {
-            "dense": (task.predict, (dense, batch)),
-            "actual": (task.predict, (whole, batch)),
-        }
+        programs = {name: (task.predict, (x, batch)) for name, x in networks.items()}
         found = cost.compare(
             programs, size=(height, width), baseline="dense", warmups=1, repeats=repeats
         )
@@ -51,6 +44,19 @@ def run(config: ConfigDict, workdir: pathlib.Path, sizes: Sequence[str], repeats
     }
     files.write_json(workdir / "cost.json", made)
     return made
+
+
+def contestants(config: ConfigDict, workdir: pathlib.Path) -> tuple[Any, dict[str, Any]]:
+    """The task, and variables by name: Dense-Unified alone, and the routed system if any."""
+    if config.recipe == "single":
+        task, variables, _ = single.system(config, workdir)
+        return task, {"dense": jax.device_put(variables)}
+    task, variables, _ = evidence.system(config, workdir)
+    shared = variables["params"]["backbone"]
+    deltas = experts.flatten(variables["params"]["experts"])
+    plain = experts.unflatten({name: x for name, x in deltas.items() if "/shell" not in name})
+    dense = {"params": {"backbone": experts.choose(shared, plain, 0)}}
+    return task, {"dense": jax.device_put(dense), "actual": jax.device_put(variables)}
 
 
 def parse_size(text: str) -> tuple[int, int]:
