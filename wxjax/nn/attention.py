@@ -10,6 +10,9 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from wxjax.nn.softmax import attend
+from wxjax.ops.dense import product
+
 FAR = -100.0  # what Swin adds between tokens that only the cyclic shift made neighbours
 GONE = -1e30  # what hides a token altogether; finite, so that nothing becomes NaN
 
@@ -48,17 +51,6 @@ def shift_mask(h: int, w: int, size: int, shift: int) -> np.ndarray:
     return np.where(ids[:, :, None] == ids[:, None, :], 0.0, FAR).astype(np.float32)
 
 
-def attend(q, k, v, bias, mask):
-    """softmax(q k^T + bias + mask) v over windows; q, k, v `[n t h d]`, bias `[h t t]`."""
-    logits = jnp.einsum("nqhd,nkhd->nhqk", q, k).astype(jnp.float32) + bias
-    if mask is not None:
-        n, h, t, _ = logits.shape
-        logits = logits.reshape(-1, mask.shape[0], h, t, t) + mask[:, None]
-        logits = logits.reshape(n, h, t, t)
-    weights = jax.nn.softmax(logits).astype(v.dtype)
-    return jnp.einsum("nhqk,nkhd->nqhd", weights, v)
-
-
 class LoRADense(nn.Module):
     """A dense layer with an optional low-rank delta: x W + b + (x A) B (Hu et al., 2021).
 
@@ -76,13 +68,14 @@ class LoRADense(nn.Module):
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b d"]:
         c = x.shape[-1]
         kernel = self.param("kernel", self.kernel_init, (c, self.features))
-        y = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        y = product(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.use_bias:
             y = y + self.param("bias", self.bias_init, (self.features,)).astype(self.dtype)
         if self.rank:
             down = self.param("shell_down", nn.initializers.normal(c**-0.5), (c, self.rank))
             up = self.param("shell_up", nn.initializers.zeros, (self.rank, self.features))
-            y = y + (x.astype(self.dtype) @ down.astype(self.dtype)) @ up.astype(self.dtype)
+            low = product(x.astype(self.dtype), down.astype(self.dtype))
+            y = y + product(low, up.astype(self.dtype))
         return y
 
 
@@ -132,7 +125,7 @@ class CosineWindowAttention(nn.Module):
         q_bias = self.param("q_bias", nn.initializers.zeros, (c,))
         v_bias = self.param("v_bias", nn.initializers.zeros, (c,))
         qkv = qkv + jnp.concatenate([q_bias, jnp.zeros(c), v_bias]).astype(self.dtype)
-        q, k, v = jnp.moveaxis(qkv.reshape(n, t, 3, self.heads, c // self.heads), 2, 0)
+        q, k, v = (part.reshape(n, t, self.heads, -1) for part in jnp.split(qkv, 3, -1))
         scale = self.param(
             "logit_scale", nn.initializers.constant(np.log(10.0)), (self.heads, 1, 1)
         )
@@ -170,7 +163,7 @@ class WindowAttention(nn.Module):
             bias_init=torch_uniform(c),
         )
         qkv = LoRADense(3 * c, **linear, name="qkv")(x)
-        q, k, v = jnp.moveaxis(qkv.reshape(n, t, 3, self.heads, d), 2, 0)
+        q, k, v = (part.reshape(n, t, self.heads, d) for part in jnp.split(qkv, 3, -1))
         rows = (2 * self.window - 1) ** 2
         table = self.param("bias_table", nn.initializers.truncated_normal(0.02), (rows, self.heads))
         bias = table[relative_index(self.window)].transpose(2, 0, 1)

@@ -22,9 +22,9 @@ from wxjax import errors
 from wxjax.nn import adapter, attention, hyper
 from wxjax.nn.attention import LoRADense, torch_uniform
 from wxjax.ops.convolution import depth_to_space, space_to_depth
+from wxjax.ops.dense import gelu
 
 WHERE = ("decoder", "bottleneck_decoder", "all")
-exact_gelu = functools.partial(nn.gelu, approximate=False)
 layer_norm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
 
 
@@ -57,7 +57,7 @@ class MLP(nn.Module):
                 inits = dict(kernel_init=torch_uniform(fan_in), bias_init=torch_uniform(fan_in))
             return LoRADense(features, rank=self.lora, dtype=self.dtype, name=name, **inits)
 
-        return dense(c, self.hidden, "fc2")(exact_gelu(dense(self.hidden, c, "fc1")(x)))
+        return dense(c, self.hidden, "fc2")(gelu(dense(self.hidden, c, "fc1")(x)))
 
 
 class SwinBlock(Shell):
@@ -198,7 +198,7 @@ class BottleneckLayer(Shell):
             x = x + dense(layer, d, d, "proj", True)(y)
             z = RMSNorm(self.dtype, name="norm2", parent=layer)(x)
             gate, up = (dense(layer, hidden, d, name)(z) for name in ("gate", "up"))
-            return [x + dense(layer, d, hidden, "down")(exact_gelu(gate) * up)]
+            return [x + dense(layer, d, hidden, "down")(gelu(gate) * up)]
 
         whole = by_chunks(self, project, (x,), valid, self.chunk)
         q, k, v = (part.reshape(b, n, self.heads, d // self.heads) for part in whole)

@@ -1,0 +1,30 @@
+"""Dense products and the exact GELU in the form that XLA differentiates well.
+
+On a CPU the gradient of an MLP on maps `[b h w c]` takes a third of the time in this
+form: a product over several leading axes has its weight gradient computed from
+transposed copies, and `jax.nn.gelu`'s erfc is evaluated three times over.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def product(x: Float[Array, "*b c"], kernel: Float[Array, "c d"]) -> Float[Array, "*b d"]:
+    """x W over the last axis, as one product of matrices."""
+    flat = x.reshape(-1, x.shape[-1])
+    return (flat @ kernel).reshape(*x.shape[:-1], kernel.shape[1])
+
+
+def gelu(x: Float[Array, "*b"]) -> Float[Array, "*b"]:
+    """x Phi(x), Phi the normal distribution function (Hendrycks & Gimpel, 2016), by erf."""
+    return 0.5 * x * (1 + jax.lax.erf(x * 2**-0.5))
+
+
+def column_sum(x: Float[Array, "n *d"]) -> Float[Array, "*d"]:
+    """Sum over the first axis in float32, by a product: XLA:CPU's own is 80 times slower
+    where few long rows are summed, as in the gradient of a table that all windows share.
+    """
+    ones = jnp.ones((1, x.shape[0]), x.dtype)
+    flat = x.reshape(x.shape[0], -1)
+    return jnp.matmul(ones, flat, preferred_element_type=jnp.float32).reshape(x.shape[1:])
