@@ -60,7 +60,7 @@ class Task(NamedTuple):
     prepare: Callable[[Variables], Variables] = lambda variables: variables
 
 
-SYSTEMS = {"moei": "wxjax.systems.moei.task"}
+SYSTEMS = {"moei": "wxjax.systems.moei.task", "mofme": "wxjax.systems.mofme.task"}
 
 
 def load(config) -> Task:

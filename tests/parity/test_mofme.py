@@ -13,11 +13,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import SHARED
-from wxjax import errors
-from wxjax.interop import mofme
+from wxjax.interop import torch_weights
 from wxjax.nn import experts, routing, uncertainty
-from wxjax.systems.mofme.blocks import Gating
-from wxjax.systems.mofme.network import NO_REFERENCE, Network, normalise, published_parameters
+from wxjax.systems.mofme.network import NO_REFERENCE, build, normalise, published_parameters
 
 FIXTURES = SHARED / "fixtures"
 
@@ -41,23 +39,9 @@ def case(number: int):
     """Network, variables and arrays of one fixture."""
     arrays = load(number)
     settings = json.loads(str(arrays["config"]))["constructor"]
-    state = official_state(arrays)
-    gating = Gating(
-        experts=settings.get("num_expert", 1),
-        top_k=settings.get("top_k", 1),
-        expert_offset="fixed" if number in (4, 6) else "published",
-    )
-    net = Network(
-        variant=mofme.variant(state),
-        gating=gating,
-        dim=settings["embed_dim"],
-        in_channels=state["head.0.weight"].shape[1],
-    )
-    params = experts.unflatten(mofme.convert(state))
-    image = np.zeros((1, 32, 32, net.in_channels), np.float32)
-    shapes = jax.eval_shape(net.init, jax.random.key(0), image)
-    assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes["params"])
-    return net, {"params": params}, arrays
+    options = {"top_k": settings["top_k"]} if "top_k" in settings else {}
+    model, variables, _ = torch_weights.read("mofme", official_state(arrays), **options)
+    return build(model), variables, arrays
 
 
 def channels_first(x):
@@ -181,15 +165,3 @@ def test_the_papers_and_the_codes_uncertainty_equal_the_official_units():
     paper = uncertainty.paper_weights(logits, jnp.array(arrays["in/det_logits"]))
     for name, atol in {"mu": 1e-6, "var": 1e-6, "weights": 1e-4}.items():
         np.testing.assert_allclose(paper[name], arrays[f"out/uar_paper_{name}"], atol=atol)
-
-
-def test_a_checkpoint_of_another_network_is_named():
-    with pytest.raises(errors.InputError, match="not a MoFME checkpoint.*conv1.weight"):
-        mofme.convert({"conv1.weight": np.zeros((1, 1))})
-
-
-def test_a_checkpoint_that_lacks_an_expert_is_named():
-    key = "Img_Encoder.vision_transformer.transformer.layers.0.3.{}.expert.0.bias"
-    state = {key.format(i): np.zeros(4) for i in (3, 5)}
-    with pytest.raises(errors.InputError, match="not a whole MoFME checkpoint.*lacks expert 1"):
-        mofme.convert(state)

@@ -6,10 +6,14 @@ read. What no forward pass reads is left out: position tables and the FiLM exper
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from wxjax import errors
+from wxjax.interop import states
+from wxjax.interop.mofme_shapes import shapes, sizes, variant
+from wxjax.nn import experts
 
 IGNORED = (r".*pos_embedding", r".*layers\.\d+\.3\.\d+\.norm\.(weight|bias)")
 
@@ -33,28 +37,39 @@ def patch_kernel(x: np.ndarray) -> np.ndarray:
     return x.transpose(2, 3, 1, 0).reshape(-1, x.shape[0])
 
 
-def variant(state: Mapping[str, np.ndarray]) -> str:
-    """'film', 'moe' or 'base', by the entries that only it has."""
-    if any(re.search(r"layers\.0\.3\.3\.expert\.", key) for key in state):
-        return "film"
-    return "moe" if any(re.search(r"layers\.0\.2\.0\.fn\.", key) for key in state) else "base"
+def read(state: Mapping[str, np.ndarray], **options: Any) -> tuple[dict, dict[str, Any]]:
+    """Sizes (`config.model`) and variables of a `state_dict`.
+
+    Args:
+      options: what no tensor says: `heads`, `top_k` (4) and `expert_offset`, by default
+        that of the code that such weights come from.
+
+    Raises:
+      InputError: where the state is no MoFME, or does not fit its own sizes; missing,
+        surplus and misshapen entries are listed.
+    """
+    state = states.strip(state, IGNORED)
+    model = sizes(state, **options)
+    expected = shapes(model)
+    if not any(key in expected for key in state):
+        raise errors.InputError(
+            f"not a MoFME checkpoint: none of its {len(state)} entries belongs to one, "
+            f"first {', '.join(list(state)[:3]) or 'nothing'}."
+        )
+    states.check(state, expected, "MoFME")
+    return model, {"params": experts.unflatten(convert(state))}
 
 
 def convert(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Our names and layouts of a PyTorch `state_dict`, experts stacked on their first axis.
+    """Our names and layouts of a `state_dict` whose keys are known (`read` checks them).
 
-    Raises:
-      InputError: listing keys that MoFME does not have, or naming an expert that is missing.
+    Experts are stacked on their first axis.
     """
     kind = variant(state)
     rules = SHARED + {"base": BASE, "moe": MOE, "film": FILM}[kind]
     found: dict[str, np.ndarray] = {}
     parts: dict[str, dict[int, np.ndarray]] = {}
-    surplus = []
     for key, value in state.items():
-        key = key.removeprefix("module.")
-        if any(re.fullmatch(pattern, key) for pattern in IGNORED):
-            continue
         for pattern, name, layout in rules:
             if match := re.fullmatch(pattern, key):
                 name = match.expand(name)
@@ -63,25 +78,8 @@ def convert(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
                 else:
                     found[name] = layout(value)
                 break
-        else:
-            surplus.append(key)
-    if surplus:
-        raise errors.InputError(
-            f"not a MoFME checkpoint: it holds {len(surplus)} unknown entries, "
-            f"first {', '.join(surplus[:3])}."
-        )
-    stacked = {name: stack(name, experts) for name, experts in parts.items()}
+    stacked = {name: np.stack([x[i] for i in sorted(x)]) for name, x in parts.items()}
     return found | (join_film(stacked) if kind == "film" else stacked)
-
-
-def stack(name: str, experts: Mapping[int, np.ndarray]) -> np.ndarray:
-    """Experts in the order of their numbers, which start anywhere and leave no gap."""
-    numbers = sorted(experts)
-    gaps = set(range(numbers[0], numbers[-1] + 1)) - set(numbers)
-    if gaps:
-        missing = min(gaps) - numbers[0]
-        raise errors.InputError(f"not a whole MoFME checkpoint: {name} lacks expert {missing}.")
-    return np.stack([experts[i] for i in numbers])
 
 
 def join_film(stacked: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -39,6 +39,11 @@ TABLE = {
         network="wxjax.systems.moei.network",
         config="configs.dehazexl",
     ),
+    "mofme": Entry(
+        names="wxjax.interop.mofme",
+        network="wxjax.systems.mofme.network",
+        config="configs.mofme",
+    ),
 }
 
 
@@ -52,7 +57,7 @@ def load(
       state: PyTorch's `state_dict` as arrays, in PyTorch's layouts; a leading `module.`
         and buffers that are made anew are ignored. `interop.state_files.read` reads one.
       options: what the state does not say; dehazexl: `region`, `window`, `heads`,
-        `attention`.
+        `attention`; mofme: `heads`, `top_k`, `expert_offset`.
 
     Returns:
       `apply(variables, *inputs)`, the bare network on channels-last float32 arrays

@@ -26,6 +26,17 @@ def mse(output: Float[Array, "b h w c"], target: Float[Array, "b h w c"]) -> Flo
     return jnp.square(output - target).mean((1, 2, 3))
 
 
+def smooth_l1(
+    output: Float[Array, "b h w c"], target: Float[Array, "b h w c"]
+) -> Float[Array, "b"]:
+    """Mean of d^2 / 2 below 1 and |d| - 1/2 above (Girshick, ICCV 2015, eq. 3).
+
+    Between pictures in [0, 1] that is half the MSE; the other half is for raw outputs.
+    """
+    d = jnp.abs(output - target)
+    return jnp.where(d < 1, d * d / 2, d - 0.5).mean((1, 2, 3))
+
+
 def fft_l1(
     output: Float[Array, "b h w c"],
     target: Float[Array, "b h w c"],

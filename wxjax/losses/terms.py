@@ -16,6 +16,7 @@ _TERMS: dict[str, Callable[..., Array]] = {
     "charbonnier": lambda y, t, x, w: pixel.charbonnier(y, t),
     "l1": lambda y, t, x, w: pixel.l1(y, t),
     "mse": lambda y, t, x, w: pixel.mse(y, t),
+    "smooth_l1": lambda y, t, x, w: pixel.smooth_l1(y, t),
     "decibels": lambda y, t, x, w: pixel.decibels(y, t),
     "fft_l1": lambda y, t, x, w: pixel.fft_l1(y, t),
     "fft_l1_official": lambda y, t, x, w: pixel.fft_l1(y, t, scale="official"),
@@ -26,6 +27,7 @@ _TERMS: dict[str, Callable[..., Array]] = {
     "flakes_dog": lambda y, t, x, w: structure.flakes(y, t, x, kind="dog"),
     "lpips": lambda y, t, x, w: perceptual.lpips(y, t, w),
     "lpips_vgg16": lambda y, t, x, w: perceptual.lpips(y, t, w, net="vgg16"),
+    "vgg": lambda y, t, x, w: perceptual.vgg(y, t, w),
 }
 NAMES = tuple(_TERMS)
 
@@ -52,7 +54,7 @@ def image_terms(
     for name in names:
         if name not in _TERMS:
             raise errors.unknown("loss", name, NAMES)
-        net = "vgg16" if name == "lpips_vgg16" else "alexnet"
+        net = "vgg16" if name in ("lpips_vgg16", "vgg") else "alexnet"
         weights = (lpips_weights or {}).get(net)
         found[name] = _TERMS[name](output, target, image, weights)
     return found

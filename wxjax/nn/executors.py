@@ -197,7 +197,7 @@ def _loop(apply, params, x, sizes):
 
     def step(i, y):
         part = jax.lax.dynamic_slice_in_dim(padded, start[i], BLOCK)
-        one = jax.tree.map(lambda leaf: leaf[owner[i]], params)
+        one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[owner[i]], params)
         return jax.lax.dynamic_update_slice_in_dim(y, apply(one, part, ONE), start[i], 0)
 
     return jax.lax.fori_loop(0, used, step, jnp.zeros_like(padded))[: x.shape[0]]
@@ -216,7 +216,7 @@ def _loop_backward(apply, kept, dy):
         dparams, dx = carry
         part, dpart = (jax.lax.dynamic_slice_in_dim(a, start[i], BLOCK) for a in (padded, dy))
         dpart = jnp.where(jnp.arange(BLOCK)[:, None] < length[i], dpart, 0)
-        one = jax.tree.map(lambda leaf: leaf[owner[i]], params)
+        one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[owner[i]], params)
         done, d = jax.vjp(lambda p, z: apply(p, z, ONE), one, part)[1](dpart)
         dparams = jax.tree.map(lambda a, b: a.at[owner[i]].add(b), dparams, done)
         return dparams, jax.lax.dynamic_update_slice_in_dim(dx, d, start[i], 0)

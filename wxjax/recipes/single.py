@@ -15,11 +15,11 @@ from wxjax import files
 from wxjax import task as tasks
 from wxjax.data import embedded, sources
 from wxjax.evaluate import runner, schema, summary
-from wxjax.recipes import evidence, stages
+from wxjax.recipes import evidence, pictures, stages
 from wxjax.report import build
 from wxjax.train import weights
 
-NAMES = {"moei": "DehazeXL"}
+NAMES = {"moei": "DehazeXL", "mofme": "MoFME"}
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -30,7 +30,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     folder = workdir / "system"
     if not (folder / "weights.json").exists():
         name = config.stage
-        check = stages.validation_batch(load("val_router"), side=config.model.region, count=24)
+        side = config.model.get("region", config.data.crops[0])
+        check = stages.validation_batch(load("val_router"), side=side, count=24)
         variables = stages.train(
             stages.stage_config(config, name, name),
             load("train"),
@@ -103,13 +104,14 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path, sourc
 def restorer(config: ConfigDict, workdir: pathlib.Path):
     """The network as a function of one float32 picture, and its settings."""
     task, variables, about = system(config, workdir)
-    program = runner.Restorer(task, variables, config.tiles)
+    program = pictures.program(task, variables, config.tiles)
 
     def restore(rgb):
         restored, said = program(rgb)
         costs = ("latency_ms", "ms_per_mp", "mem_gb")
         return restored, {"route": "dense", **{name: float(said[name]) for name in costs}}
 
+    restore.takes_uint8 = getattr(program, "takes_uint8", False)
     tiles = config.tiles
     return restore, {
         "model": NAMES.get(config.system, config.system),

@@ -8,7 +8,7 @@ feed-forward experts) and `film` (FiLM experts on shared features).
 Axes: b images, h w height width, c channels, n tokens, d features, l blocks, e experts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -196,10 +196,36 @@ def published_parameters(net: Network, tokens: int) -> int:
     It holds a table of `tokens` positions, and a LayerNorm for every FiLM expert, that no
     forward pass reads; they are not in this network.
     """
-    side = net.patch * 4
+    side = 2 * net.patch
     shapes = jax.eval_shape(
         lambda: net.init(jax.random.key(0), jnp.zeros((1, side, side, net.in_channels)))
     )
     own = sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
     norms = 2 * net.dim * net.depth * net.gating.experts if net.variant == "film" else 0
     return own + net.dim * tokens + norms
+
+
+def build(model: Mapping[str, Any]) -> Network:
+    """The module of `config.model`; `dims` are the channels of stem, tokens and tail."""
+    fields = {name: value for name, value in model.items() if name not in ("dims", "router")}
+    stem, dim, tail = model["dims"]
+    return Network(**fields, stem=stem, dim=dim, tail=tail, gating=Gating(**model["router"]))
+
+
+def network(model: Mapping[str, Any]) -> tuple[Callable[..., Any], Any]:
+    """MoFME of the sizes `model` as a function of images, for weights from elsewhere.
+
+    Returns:
+      `apply(variables, image [b h w 3]) -> [b h w 3]` in [0, 1], for images of any size;
+      a network with 6 channels takes the reference frame after the image's. And the
+      shapes of `variables`.
+    """
+    net = build(model)
+
+    def apply(variables, image):
+        return net.apply(variables, normalise(image))[0]
+
+    side = 2 * net.patch
+    return apply, jax.eval_shape(
+        net.init, jax.random.key(0), jnp.zeros((1, side, side, net.in_channels))
+    )
