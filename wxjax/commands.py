@@ -113,6 +113,7 @@ class Labelled:
 
 def restore(call: Call) -> None:
     """wxjax restore FILE|DIR ... --out=DIR [--workdir=DIR] [--model=DIR|identity] [--overwrite]
+    [--memory=8GiB] [--devices=N]
 
     Cleans photographs: JPEG, PNG, TIFF, WebP in, the same kind out, with profile, EXIF,
     depth and alpha kept, and a JSON record beside each. Folders are mirrored; a broken
@@ -122,8 +123,10 @@ def restore(call: Call) -> None:
     examples:
       wxjax restore photo.jpg --out=restored
       wxjax restore holiday/ --out=restored --workdir=runs/moei
+      wxjax restore holiday/ --out=restored --tile-mode=smooth  no seams, for a longer wait
       wxjax restore holiday/ --out=restored --model=dehazexl    a folder from `wxjax convert`
       wxjax restore holiday/ --out=copy --model=identity
+      wxjax restore mosaic.tif --out=restored --memory=8GiB     any size, within the memory
     """
     from wxjax.restore import photo
 
@@ -149,14 +152,14 @@ def restore(call: Call) -> None:
 
 def photo_restorer(call: Call):
     """The workdir's system as a function of one float32 picture, and its settings."""
-    from wxjax.evaluate import runner
-    from wxjax.recipes import evidence, single
+    from wxjax.recipes import evidence, pictures, single
 
     config = settings.load(call)
+    pictures.allow(config, call.flags.memory, call.flags.devices)
     if config.recipe == "single":
         return single.restorer(config, call.workdir)
     task, variables, about = evidence.system(config, call.workdir)
-    program = runner.Restorer(task, variables, config.tiles)
+    program = pictures.program(task, variables, config.tiles)
 
     def restorer(rgb):
         restored, said = program(rgb, force=np.int32(-1))
@@ -173,6 +176,7 @@ def photo_restorer(call: Call):
         }
         return restored, info
 
+    restorer.takes_uint8 = program.takes_uint8
     tiles = config.tiles
     return restorer, {
         "model": "MoE-I",
@@ -185,6 +189,36 @@ def photo_restorer(call: Call):
         "temperature": float(variables["calibration"]["temperature"]),
         "tau": float(variables["calibration"]["threshold"]),
     }
+
+
+def plan(call: Call) -> None:
+    """wxjax plan FILE ... [--model=DIR | --config=FILE[:size]] [--memory=8GiB] [--devices=N]
+
+    Says what restoring a picture will take in memory and time, before it is read; and how:
+    tiles at a time, encoder maps kept or computed again. --memory is the most that the
+    process may hold; restore obeys the same flag. With --config, for a network that is not
+    trained yet.
+
+    examples:
+      wxjax plan photo.jpg --workdir=runs/moei
+      wxjax plan mosaic.tif --model=dehazexl --memory=8GiB
+      wxjax plan mosaic.tif --config=configs/dehazexl.py:paper
+    """
+    from wxjax.recipes import evidence, pictures, single
+
+    if not call.arguments:
+        raise errors.InputError("plan: expected files, for example photo.jpg.")
+    workdir = pathlib.Path(call.flags.model or call.workdir)
+    config = settings.load(call._replace(workdir=workdir))
+    pictures.allow(config, call.flags.memory, call.flags.devices)
+    if call.config is not None:
+        task, variables = pictures.blank(config)
+    else:
+        trained = single.system if config.recipe == "single" else evidence.system
+        task, variables, _ = trained(config, workdir)
+    made = pictures.plans(pictures.program(task, variables, config.tiles), call.arguments)
+    for name, entry in zip(call.arguments, made, strict=True):
+        print("\n".join(entry.lines(name)))
 
 
 def bench(call: Call) -> None:
@@ -283,6 +317,7 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "restore": restore,
+    "plan": plan,
     "bench": bench,
     "report": report,
     "prepare": prepare,

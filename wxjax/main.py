@@ -4,6 +4,7 @@ commands:
   train      train what is missing, evaluate, write the report (the default)
   evaluate   measure a trained model on your pairs
   restore    clean photographs or folders of them
+  plan       memory and time that restoring a picture will take
   bench      time, memory and operations of a trained model
   report     report.md and index.html from the files of a workdir
   prepare    audit a data set: near-duplicates, misalignment, leaks, splits

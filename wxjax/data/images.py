@@ -26,7 +26,7 @@ import warnings
 from types import ModuleType
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from wxjax import errors, files
 from wxjax.data.formats import jpeg, png, tiff, webp
@@ -132,6 +132,27 @@ def decode(data: bytes, name: str = "picture", *, max_pixels: int = MAX_PIXELS) 
     return Picture(name, kind, header, turn(pixels, header.orientation), layout, data)
 
 
+def header(path: os.PathLike | str) -> Header:
+    """What a file says of itself; no pixel is decoded. Raises InputError as `read`."""
+    data = load(path)
+    try:
+        return _MODULES[_kind(data)].header(data)
+    except Broken as error:
+        raise errors.InputError(f"cannot read {os.fspath(path)!r}: {error}.") from error
+
+
+def size(path: os.PathLike | str) -> tuple[int, int]:
+    """Width and height, upright, by the header."""
+    found = header(path)
+    turned = found.orientation in (5, 6, 7, 8)
+    return (found.height, found.width) if turned else (found.width, found.height)
+
+
+def eight_bits(path: os.PathLike | str) -> bool:
+    """Whether `to_bytes` will find the picture's own bytes fit for a model."""
+    return header(path).mode == "8-bit RGB"
+
+
 def _kind(data: bytes) -> str:
     if not data:
         raise Broken("the file is empty")
@@ -179,6 +200,23 @@ def to_rgb(picture: Picture) -> Float32[np.ndarray, "h w 3"]:
         colour = np.divide(colour, alpha, out=np.zeros_like(colour), where=alpha > 0)
     shape = (*colour.shape[:2], 3)
     return np.array(np.broadcast_to(np.clip(colour, 0, 1), shape), order="C")
+
+
+def to_bytes(picture: Picture) -> UInt8[np.ndarray, "h w 3"] | None:
+    """The pixels themselves where they are 8-bit RGB, so that no float copy is needed."""
+    fits = picture.pixels.dtype == np.uint8 and picture.layout == "rgb"
+    return picture.pixels if fits else None
+
+
+def with_bytes(picture: Picture, restored: UInt8[np.ndarray, "h w 3"]) -> Picture:
+    """As `with_rgb`, for a picture that `to_bytes` gave."""
+    if restored.shape != picture.pixels.shape:
+        shape = picture.pixels.shape
+        raise errors.InputError(
+            f"{picture.name!r}: restored to {restored.shape}, expected {shape}."
+        )
+    changed = picture.changed or not np.array_equal(restored, picture.pixels)
+    return dataclasses.replace(picture, pixels=restored, changed=changed)
 
 
 def _colours(layout: Layout) -> int:

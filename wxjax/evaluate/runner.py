@@ -40,7 +40,7 @@ class Restorer:
 
     def __init__(self, task: Task, variables: Any, tiles: Any):
         self._predict = jax.jit(task.predict)
-        self._variables = jax.device_put(variables)
+        self._variables = jax.device_put(task.prepare(variables))
         self._tiles = dict(tile=tiles.tile, overlap=tiles.overlap, blend=tiles.blend)
         self._programs: dict[tuple, Any] = {}
 

@@ -83,10 +83,10 @@ class Streamer:
     def _restore(self, image: np.ndarray, cover: Cover, force: Any) -> tuple[np.ndarray, dict]:
         route, found = np.int32(0), None
         for _ in range(self.parts.passes):
-            looked = self._look(image, cover, route)
+            looked = self.look(image, cover, route)
             mixed = self._mix(looked, cover, route, force)
             route, found = np.int32(mixed["route"]), found or mixed["said"]
-        return self._finish(image, cover, route, mixed["tokens"], looked["maps"]), found
+        return self.finish(image, cover, route, mixed["tokens"], looked["maps"]), found
 
     def cover(self, height: int, width: int) -> Cover:
         """The tiles of an image of this size."""
@@ -97,7 +97,9 @@ class Streamer:
         grid = cover.scaled(self.parts.step)
         each = grid.tile**2
         count = each * cover.count if self.parts.local else grid.height * grid.width
-        return count, TOKENS * tiles_.bucket(-(-count // TOKENS)) if count > TOKENS else TOKENS
+        blocks = -(-count // TOKENS)
+        # Few programs for everyday pictures; little padding where it would be gigabytes.
+        return count, TOKENS * (tiles_.bucket(blocks) if blocks <= 32 else -(-blocks // 8) * 8)
 
     def size(self, cover: Cover) -> int:
         """Tiles a program takes at a time, on all devices together."""
@@ -105,7 +107,8 @@ class Streamer:
 
     # ---- the passes -----------------------------------------------------------------
 
-    def _look(self, image: np.ndarray, cover: Cover, route: Any) -> dict[str, Any]:
+    def look(self, image: np.ndarray, cover: Cover, route: Any) -> dict[str, Any]:
+        """The first pass: `tokens [room d]`, `moments` and, where kept, `maps` of each tile."""
         grid = cover.scaled(self.parts.step)
         d = self.parts.features
         _, room = self.tokens(cover)
@@ -138,7 +141,7 @@ class Streamer:
     def _mix(self, looked: dict, cover: Cover, route: Any, force: Any) -> dict[str, Any]:
         seen = self.seen(cover, looked["tokens"], looked["moments"])
         looked["tokens"] = looked["moments"] = None
-        program = self._program("mix", self._abstract_mix(cover))
+        program = self.compile_mix(cover)
         mixed = program(self.variables, {**seen, "route": route}, np.int32(force))
         return {**mixed, "tokens": np.asarray(mixed["tokens"])}
 
@@ -167,7 +170,8 @@ class Streamer:
             "share": share,
         }
 
-    def _finish(self, image, cover, route, mixed, maps) -> np.ndarray:
+    def finish(self, image, cover, route, mixed, maps) -> np.ndarray:
+        """The second pass, of `mixed` tokens `[room d]`: the restored image."""
         grid = cover.scaled(self.parts.step)
         eight = image.dtype == np.uint8
         out = np.empty(image.shape, np.uint8 if eight else np.float32)
@@ -227,11 +231,16 @@ class Streamer:
         maps = (seen["maps"],) if self.way.keep else ()
         return {
             "look": self._program("look", (route, tiles)),
-            "mix": self._program("mix", self._abstract_mix(cover)),
+            "mix": self.compile_mix(cover),
             "finish": self._program("finish", (route, tokens, tiles, *maps)),
         }
 
-    def _abstract_mix(self, cover: Cover) -> tuple:
+    def compile_mix(self, cover: Cover) -> Callable:
+        """The bottleneck's program for an image."""
+        return self._program("mix", self.abstract_mix(cover))
+
+    def abstract_mix(self, cover: Cover) -> tuple:
+        """Shapes of what the bottleneck reads."""
         tiles = jax.ShapeDtypeStruct((1, cover.tile, cover.tile, 3), np.float32)
         route = jax.ShapeDtypeStruct((), np.int32)
         moments = jax.eval_shape(self.parts.look, self.variables, route, tiles)["moments"]

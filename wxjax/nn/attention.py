@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from wxjax.nn.softmax import attend
 from wxjax.ops.dense import product
@@ -196,47 +196,63 @@ def global_attention(
             logits if valid is None else logits + jnp.where(valid > 0, 0.0, GONE)[:, None, None]
         )
         return jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits).astype(v.dtype), v)
+    seen = fold(jnp.ones((b, n)) if valid is None else valid, chunk)
+    queries, keys, values = (fold(x, chunk).swapaxes(2, 3) for x in (q, k, v))
+    keys = keys.swapaxes(3, 4)
+
+    def attend_real(item):
+        query, real = item
+        nothing = lambda query: jnp.zeros(query.shape, v.dtype)
+        fn = lambda query: attend_block(query, keys, values, seen)
+        return jax.lax.cond((real > 0).any(), fn, nothing, query)
+
+    return unfold(jax.lax.map(attend_real, (queries, seen)).swapaxes(2, 3), n)
+
+
+def fold(x: Shaped[Array, "b n *c"], chunk: int) -> Shaped[Array, "s b m *c"]:
+    """`chunk` tokens at a time, zeros after the last; no copy for one image of whole chunks."""
+    b, n = x.shape[:2]
     steps = -(-n // chunk)
-    spare = steps * chunk - n
-    seen = jnp.ones((b, n)) if valid is None else valid
+    x = jnp.pad(x, ((0, 0), (0, steps * chunk - n)) + ((0, 0),) * (x.ndim - 2))
+    return x.reshape(b, steps, chunk, *x.shape[2:]).swapaxes(0, 1)
 
-    def blocks(x, order):
-        x = jnp.pad(x, ((0, 0), (0, spare)) + ((0, 0),) * (x.ndim - 2))
-        return x.reshape(b, steps, chunk, *x.shape[2:]).transpose(order)
 
-    seen = blocks(seen, (1, 0, 2))
-    keys, values = blocks(k, (1, 0, 3, 4, 2)), blocks(v, (1, 0, 3, 2, 4))
+def unfold(x: Shaped[Array, "s b m *c"], n: int) -> Shaped[Array, "b n *c"]:
+    """Inverse of `fold`, for `n` tokens."""
+    steps, b, chunk = x.shape[:3]
+    return x.swapaxes(0, 1).reshape(b, steps * chunk, *x.shape[3:])[:, :n]
+
+
+@jax.checkpoint
+def attend_block(
+    query: Float[Array, "b h q d"],
+    keys: Float[Array, "s b h d m"],
+    values: Float[Array, "s b h m d"],
+    seen: Float[Array, "s b m"],
+) -> Float[Array, "b h q d"]:
+    """Softmax attention of some queries to all keys, which come in blocks.
+
+    Args:
+      seen: 1 for keys that exist, 0 for padding; a block of padding alone is skipped.
+    """
+    b, h, m, d = query.shape
+    query = (query * d**-0.5).astype(query.dtype)
+    exact = dict(preferred_element_type=jnp.float32)
 
     def step(carry, block):
-        query, (most, total, sums) = carry
+        most, total, sums = carry
         key, value, real = block
-        logits = jnp.einsum("bhqd,bhdk->bhqk", query, key, preferred_element_type=jnp.float32)
+        logits = jnp.einsum("bhqd,bhdk->bhqk", query, key, **exact)
         logits = logits + jnp.where(real > 0, 0.0, GONE)[:, None, None]
         top = jnp.maximum(most, logits.max(-1, keepdims=True))
         weights, fade = jnp.exp(logits - top), jnp.exp(most - top)
-        part = jnp.einsum(
-            "bhqk,bhkd->bhqd",
-            weights.astype(value.dtype),
-            value,
-            preferred_element_type=jnp.float32,
-        )
-        return query, (top, total * fade + weights.sum(-1, keepdims=True), sums * fade + part)
+        part = jnp.einsum("bhqk,bhkd->bhqd", weights.astype(value.dtype), value, **exact)
+        return top, total * fade + weights.sum(-1, keepdims=True), sums * fade + part
 
     def skip_padding(carry, block):
         return jax.lax.cond((block[-1] > 0).any(), step, lambda c, _: c, carry, block), None
 
-    def attend_chunk(query):
-        query = (query * d**-0.5).astype(query.dtype)
-        column = jnp.zeros((b, h, chunk, 1))
-        start = column + GONE, column, jnp.zeros((b, h, chunk, d))
-        carry, _ = jax.lax.scan(skip_padding, (query, start), (keys, values, seen))
-        _, total, sums = carry[1]
-        return (sums / total).astype(v.dtype)
-
-    def attend_real(item):
-        query, real = item
-        nothing = lambda x: jnp.zeros(x.shape, v.dtype)
-        return jax.lax.cond((real > 0).any(), jax.checkpoint(attend_chunk), nothing, query)
-
-    output = jax.lax.map(attend_real, (blocks(q, (1, 0, 3, 2, 4)), seen))
-    return output.transpose(1, 0, 3, 2, 4).reshape(b, steps * chunk, h, d)[:, :n]
+    column = jnp.zeros((b, h, m, 1))
+    start = column + GONE, column, jnp.zeros((b, h, m, d))
+    (_, total, sums), _ = jax.lax.scan(skip_padding, start, (keys, values, seen))
+    return (sums / total).astype(values.dtype)

@@ -62,11 +62,16 @@ def token_attention(
         sampling = jax.random.key(0) if key is None else key
         return hyper_attention(q, k, v, bits, key=sampling, valid=valid).output.astype(v.dtype)
 
-    if kind == "exact" or (kind == "auto" and q.shape[1] < SWITCH):
+    if is_exact(kind, q.shape[1]):
         return exact(q, k, v)
     if kind == "hyper" or valid is None:
         return hashed(q, k, v)
     return jax.lax.cond((valid > 0).sum(1).max() < SWITCH, exact, hashed, q, k, v)
+
+
+def is_exact(kind: str, tokens: int) -> bool:
+    """Whether `token_attention` of so many tokens, padding included, is softmax attention."""
+    return kind == "exact" or (kind == "auto" and tokens < SWITCH)
 
 
 def draw_projections(d: int, seed: int = 0) -> Float[Array, "d r"]:

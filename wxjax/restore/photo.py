@@ -25,6 +25,7 @@ from wxjax.restore import progress as progress_bar
 from wxjax.restore.listing import Failure
 
 # Takes [h w 3] float32 sRGB in [0, 1]; returns the same shape and what is known about it.
+# With an attribute `takes_uint8`, gets 8-bit pictures as they are stored and answers in bytes.
 Restorer = Callable[[np.ndarray], tuple[Any, Mapping]]
 _PER_FILE = {
     errno.ENAMETOOLONG,
@@ -148,8 +149,12 @@ def _one(
             f"{picture.name!r}: holds pixels that are not numbers (NaN or Inf): expected finite "
             "values. Fill them first."
         )
-    restored, info = restorer(images.to_rgb(picture))
-    picture_out = images.with_rgb(picture, np.asarray(restored, np.float32))
+    stored = images.to_bytes(picture) if getattr(restorer, "takes_uint8", False) else None
+    restored, info = restorer(images.to_rgb(picture) if stored is None else stored)
+    if np.asarray(restored).dtype == np.uint8:
+        picture_out = images.with_bytes(picture, np.asarray(restored))
+    else:
+        picture_out = images.with_rgb(picture, np.asarray(restored, np.float32))
     data = images.encode(picture_out)
     record = {
         "wxjax": wxjax.__version__,

@@ -192,20 +192,34 @@ class BottleneckLayer(Shell):
 
         def project(layer, x):
             y = RMSNorm(self.dtype, name="norm1", parent=layer)(x)
-            return jnp.split(dense(layer, 3 * d, d, "qkv", True)(y), 3, -1)
+            parts = jnp.split(dense(layer, 3 * d, d, "qkv", True)(y), 3, -1)
+            return [part.reshape(*part.shape[:2], self.heads, -1) for part in parts]
+
+        def blocks(layer, x):  # as `attend_block` wants them, so that no copy is made
+            q, k, v = project(layer, x)
+            return q.swapaxes(1, 2), k.transpose(0, 2, 3, 1), v.swapaxes(1, 2)
 
         def finish(layer, x, y):
-            x = x + dense(layer, d, d, "proj", True)(y)
+            x = x + dense(layer, d, d, "proj", True)(y.reshape(x.shape))
             z = RMSNorm(self.dtype, name="norm2", parent=layer)(x)
             gate, up = (dense(layer, hidden, d, name)(z) for name in ("gate", "up"))
-            return [x + dense(layer, d, hidden, "down")(gelu(gate) * up)]
+            return x + dense(layer, d, hidden, "down")(gelu(gate) * up)
 
-        whole = by_chunks(self, project, (x,), valid, self.chunk)
-        q, k, v = (part.reshape(b, n, self.heads, d // self.heads) for part in whole)
-        y = hyper.token_attention(
-            self.attention, q, k, v, valid, projections=projections, key=key, chunk=self.chunk
-        )
-        (x,) = by_chunks(self, finish, (x, y.reshape(b, n, d)), valid, self.chunk)
+        def attend(layer, x, query):
+            y = attention.attend_block(query, keys, values, seen)
+            return finish(layer, x, y.swapaxes(1, 2))
+
+        if hyper.is_exact(self.attention, n) and n > self.chunk:
+            seen = attention.fold(jnp.ones((b, n)) if valid is None else valid, self.chunk)
+            folded = attention.fold(x, self.chunk)
+            queries, keys, values = each_chunk(self, blocks, seen, folded)
+            x = attention.unfold(each_chunk(self, attend, seen, folded, queries), n)
+        else:
+            q, k, v = by_chunks(self, project, (x,), valid, self.chunk)
+            y = hyper.token_attention(
+                self.attention, q, k, v, valid, projections=projections, key=key, chunk=self.chunk
+            )
+            x = by_chunks(self, finish, (x, y), valid, self.chunk)
         if self.shell in ("adapter", "film"):  # tokens have no grid here: a row of pixels
             seen = None if valid is None else valid[:, None]
             form = dict(ratio=self.ratio, dtype=self.dtype, valid=seen)
@@ -242,15 +256,15 @@ class Bottleneck(Shell):
 
         def embed(bottleneck, x, place):
             y = LoRADense(d, **linear, parent=bottleneck)(x)
-            return [y + sincos(place[0], d).astype(self.dtype)]
+            return y + sincos(place[0], d).astype(self.dtype)
 
-        (x,) = by_chunks(self, embed, (tokens, jnp.asarray(position)[None]), valid, self.chunk)
+        x = by_chunks(self, embed, (tokens, jnp.asarray(position)[None]), valid, self.chunk)
         directions = projections
         if directions is None:
             directions = [hyper.draw_projections(d // self.heads, i) for i in range(self.depth)]
         keys = jax.random.key(0) if key is None else key
         for i in range(self.depth):
-            x = BottleneckLayer(
+            layer = BottleneckLayer(
                 self.shell,
                 self.ratio,
                 self.rank,
@@ -260,46 +274,45 @@ class Bottleneck(Shell):
                 chunk=self.chunk,
                 attention=self.attention,
                 name=f"layer{i}",
-            )(x, valid, directions[i], jax.random.fold_in(keys, i))
+            )
+            inputs = x, valid, directions[i], jax.random.fold_in(keys, i)
+            if valid is None or self.is_initializing():
+                x = layer(*inputs)
+            else:  # within a branch of its own, a layer's buffers are free for the next
+                same = lambda layer, x, *_: x
+                x = nn.cond((valid > 0).any(), BottleneckLayer.__call__, same, layer, *inputs)
         return x
 
 
-def by_chunks(module: nn.Module, fn, arrays, valid, chunk: int) -> list:
+def by_chunks(module: nn.Module, fn, arrays, valid, chunk: int) -> Any:
     """`fn(module, *arrays)` over the tokens, `chunk` of them at a time.
 
     So what is as wide as the MLP's hidden layer never exists for all tokens at once; a
     chunk of padding alone is skipped at run time and reads zero.
 
     Args:
-      fn: takes parts `[b chunk ...]`; returns arrays shaped like the first of them.
+      fn: takes parts `[b chunk ...]`; returns a tree of the same leading axes.
       valid: `[b l]`, 1 for tokens that exist; None means all.
     """
-    n = arrays[0].shape[1]
+    b, n = arrays[0].shape[:2]
     if n <= chunk:
         return fn(module, *arrays)
-    steps = -(-n // chunk)
+    seen = attention.fold(jnp.ones((b, n)) if valid is None else valid, chunk)
+    outputs = each_chunk(module, fn, seen, *(attention.fold(x, chunk) for x in arrays))
+    return jax.tree.map(lambda y: attention.unfold(y, n), outputs)
 
-    def fold(x):
-        x = jnp.pad(x, ((0, 0), (0, steps * chunk - n)) + ((0, 0),) * (x.ndim - 2))
-        return x.reshape(x.shape[0], steps, chunk, *x.shape[2:]).swapaxes(0, 1)
 
-    def unfold(y):
-        y = y.swapaxes(0, 1)
-        return y.reshape(y.shape[0], steps * chunk, *y.shape[3:])[:, :n]
+def each_chunk(module: nn.Module, fn, seen: Float[Array, "s b m"], *folded) -> Any:
+    """`fn(module, *parts)` for every chunk of arrays that `attention.fold` made."""
 
-    def step(module, carry, parts):
-        return carry, fn(module, *parts)
-
-    def skip_padding(module, carry, item):
+    def step(module, carry, item):
         real, parts = item
         like = jax.eval_shape(lambda *parts: fn(module, *parts), *parts)
         nothing = lambda module, *parts: jax.tree.map(lambda y: jnp.zeros(y.shape, y.dtype), like)
         return carry, nn.cond((real > 0).any(), fn, nothing, module, *parts)
 
-    items = tuple(fold(x) for x in arrays)
-    body, items = (step, items) if valid is None else (skip_padding, (fold(valid), items))
-    loop = nn.scan(body, variable_broadcast="params", split_rngs={"params": False})
-    return [unfold(y) for y in loop(module, None, items)[1]]
+    loop = nn.scan(step, variable_broadcast="params", split_rngs={"params": False})
+    return loop(module, None, (seen, folded))[1]
 
 
 def sincos(position, d: int) -> Float[Array, "l d"]:
@@ -454,7 +467,8 @@ class Backbone(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w 3"], return_global: bool = False
     ) -> Float[Array, "b h w 3"] | tuple:
-        """The restored images, unclipped, and on demand the mean mixed token `[b d]`.
+        """The restored images, unclipped, and on demand what a router reads of each `[b v]`:
+        the mean mixed token, then the statistics of every map of the encoder.
 
         Images whose sides are no multiple of the region are extended at the bottom
         and the right by reflection, and cropped back.

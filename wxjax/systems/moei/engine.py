@@ -4,7 +4,7 @@ Works on tile batches (`ops/tile.py`), so that one compiled program serves every
 of a bucket, and every route within it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -69,35 +69,47 @@ def restore_tiles(engine: Engine, variables: Mapping, batch: Mapping) -> dict[st
       `tiles [n t t 3]` unclipped, and with a leading axis of 1: `vector`, `grid` (what
       a router reads) and, with a router, `weights`, `confidence`, `route`, `abstained`.
     """
-    params, settings = variables["params"], engine.tiles
-    images = batch["tiles"]
-    images = images / jnp.float32(255) if images.dtype == jnp.uint8 else images
-    routed = "experts" in params
-    net = engine.shelled if routed else engine.bare
-    reach = engine.bare.model.shell.where
-    encoded = experts.choose(params["backbone"], params["experts"], 0) if routed else None
-    encoded = encoded or params["backbone"]
-
-    mixed = encode(net, encoded, images, batch, settings)
+    settings = engine.tiles
+    images = unit(batch["tiles"])
+    apply = network(engine, variables, 0)
+    mixed = encode(apply, images, batch, settings)
     outputs = {"vector": mixed.vector[None], "grid": mixed.grid[None]}
-    chosen = encoded
-    if routed:
+    if "experts" in variables["params"]:
         gate = decide(engine, variables, outputs)
         force = jnp.asarray(batch.get("force", -1), jnp.int32)
         route = jnp.where(force >= 0, force, gate.pop("index"))
         outputs |= {**gate, "route": route}
-        chosen = experts.choose(params["backbone"], params["experts"], route[0])
-        if reach != "decoder":  # shells before the decoder cost a second pass
-            mixed = encode(net, chosen, images, batch, settings)
+        apply = network(engine, variables, route[0])
+        if engine.bare.model.shell.where != "decoder":  # shells before it cost a second pass
+            mixed = encode(apply, images, batch, settings)
 
     def decode(item):
         tokens, maps, image = item
-        return image + net.apply({"params": chosen}, tokens, maps, method="decode")
+        return image + apply(tokens, maps, method="decode")
 
     restored = tile.map_tiles(
         decode, (mixed.tokens, mixed.maps, images), batch["count"], batch_size=settings.batch_size
     )
     return {"tiles": restored.astype(jnp.float32), **outputs}
+
+
+def unit(tiles: Any) -> Any:
+    """uint8 as float32 in [0, 1]."""
+    return tiles / jnp.float32(255) if tiles.dtype == jnp.uint8 else tiles
+
+
+def network(engine: Engine, variables: Mapping, route: Any) -> Callable[..., Any]:
+    """The backbone with the parameters of a route, as a function of arrays and a method."""
+    params = variables["params"]
+    routed = "experts" in params
+    chosen = params["backbone"]
+    if routed:
+        chosen = experts.choose(chosen, params["experts"], route)
+    collections = {"params": chosen}
+    if "tables" in variables:
+        collections["tables"] = variables["tables"]
+    net = engine.shelled if routed else engine.bare
+    return lambda *xs, method: net.apply(collections, *xs, method=method)
 
 
 class Mixed(NamedTuple):
@@ -107,7 +119,7 @@ class Mixed(NamedTuple):
     grid: Any  # [8 8 d] the same in 64 cells
 
 
-def encode(net: Backbone, params, images, batch, settings) -> Mixed:
+def encode(apply: Callable[..., Any], images, batch, settings) -> Mixed:
     """Encoder over tiles, bottleneck over the tokens of the whole image.
 
     Tokens that lie in several tiles are averaged under the blending window. In 'local'
@@ -117,7 +129,6 @@ def encode(net: Backbone, params, images, batch, settings) -> Mixed:
     weathers are a veil. Streaks and flakes still have a shape in the finer maps, so the
     router also gets mean, standard deviation and skewness of each of their features.
     """
-    apply = lambda *xs, method: net.apply({"params": params}, *xs, method=method)
 
     def look(x):
         maps = apply(x, method="encode")

@@ -17,7 +17,7 @@ from wxjax.nn import experts
 from wxjax.ops import moments
 from wxjax.systems.moei import engine as engines
 from wxjax.systems.moei import router as routers
-from wxjax.systems.moei.engine import Engine
+from wxjax.systems.moei.engine import Engine, network, unit
 from wxjax.task import Parts
 
 
@@ -35,25 +35,6 @@ def make(engine: Engine) -> Parts:
         local=engine.tiles.mode == "local",
         passes=1 if engine.bare.model.shell.where == "decoder" else 2,
     )
-
-
-def network(engine: Engine, variables: Mapping, route: Any):
-    """The backbone with the parameters of a route, as a function of arrays and a method."""
-    params = variables["params"]
-    routed = "experts" in params
-    chosen = params["backbone"]
-    if routed:
-        chosen = experts.choose(chosen, params["experts"], route)
-    collections = {"params": chosen}
-    if "tables" in variables:
-        collections["tables"] = variables["tables"]
-    net = engine.shelled if routed else engine.bare
-    return lambda *xs, method: net.apply(collections, *xs, method=method)
-
-
-def unit(tiles: Any) -> Any:
-    """uint8 as float32 in [0, 1]."""
-    return tiles / jnp.float32(255) if tiles.dtype == jnp.uint8 else tiles
 
 
 def look(engine: Engine, variables: Mapping, route: Any, tiles: Any) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""What restore and plan share: a trained network as a program for pictures of any size."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from wxjax import errors
+from wxjax import task as tasks
+from wxjax.data import images
+from wxjax.evaluate import plan, runner
+from wxjax.task import Task
+
+
+def program(task: Task, variables: Any, tiles: Any) -> Callable:
+    """Pictures `[h w 3]` through `task`: streamed within `tiles.memory`, where it can be.
+
+    Its attribute `takes_uint8` says whether bytes come back for bytes.
+    """
+    if task.parts is None:
+        for name in ("memory", "devices"):
+            if tiles.get(name):
+                raise errors.InputError(f"--{name}: this system restores whole pictures only.")
+        return runner.Restorer(task, variables, tiles)
+    return plan.Restorer(task, variables, tiles, tiles.get("memory", 0) or None)
+
+
+def allow(config: ConfigDict, memory: str | None, devices: int | None) -> None:
+    """Puts what the command line allows where `program` finds it."""
+    with config.unlocked():
+        if memory:
+            config.tiles.memory = plan.parse_bytes(memory)
+        if devices:
+            config.tiles.devices = devices
+
+
+def blank(config: ConfigDict) -> tuple[Task, Any]:
+    """The network of a config with random weights: costs do not depend on them."""
+    task = tasks.load(config)
+    shapes = jax.eval_shape(task.init, jax.random.key(config.seed), {})
+    rng = np.random.default_rng(config.seed)
+    draw = lambda x: np.float32(0.02) * rng.standard_normal(x.shape, np.float32)
+    return task, jax.tree.map(draw, shapes)
+
+
+def plans(run: Callable, paths: Sequence[str]) -> list[plan.Plan]:
+    """What every picture will take through `run` (of `program`), by its header alone."""
+    found = [(*images.size(path), images.eight_bits(path)) for path in paths]
+    if not isinstance(run, plan.Restorer):
+        raise errors.InputError("plan: this system restores whole pictures only.")
+    return [
+        run.plan(height, width, np.uint8 if eight else np.float32) for width, height, eight in found
+    ]
