@@ -28,6 +28,9 @@ def train(call: Call) -> None:
         raise errors.InputError("train: expected --config=FILE, for example configs/moei.py.")
     import importlib
 
+    from wxjax.train import allocator
+
+    allocator.keep_memory()
     settings.save(call.config, call.workdir)
     recipe = call.config.recipe
     known = ("moei", "single")
