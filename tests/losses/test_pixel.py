@@ -53,3 +53,9 @@ def test_a_white_error_counts_alike_in_both_domains_at_any_size():
 def test_an_unknown_scale_is_named():
     with pytest.raises(errors.InputError, match="scale='ortho': expected one of official, orthono"):
         pixel.fft_l1(ZERO, ZERO, scale="ortho")
+
+
+def test_smooth_l1_is_a_parabola_below_one_and_a_line_above():
+    zero = jnp.zeros((3, 2, 2, 1))
+    output = zero.at[0].set(0.5).at[1].set(1.0).at[2].set(-3.0)
+    np.testing.assert_allclose(pixel.smooth_l1(output, zero), [0.125, 0.5, 2.5])

@@ -138,3 +138,9 @@ def test_a_misspelt_executor_is_named():
     expert, params, x, logits = setting("film")
     with pytest.raises(errors.InputError, match="executor='bloked'.*Did you mean 'blocked'"):
         executors.run("bloked", expert, params, x, routing.select(logits, 2))
+
+
+def test_auto_sorts_only_where_experts_are_left_out():
+    film, ffn = setting("film")[0], setting("ffn")[0]
+    assert executors.fastest(film, 3, 6) == "blocked" == executors.fastest(ffn, 3, 6)
+    assert executors.fastest(film, 6, 6) == "folded" and executors.fastest(ffn, 6, 6) == "dense"

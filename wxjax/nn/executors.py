@@ -261,21 +261,22 @@ def run(
 ) -> Float[Array, "t d"]:
     """sum_s weight_s expert_{index_s}(x) by the executor of that name.
 
-    'auto' is what `experiments/bench/experts.md` found fastest on the backend at hand.
+    'auto' is what `experiments/bench/experts.md` found fastest on a CPU; elsewhere, where
+    nothing was measured yet, it is the plainest.
 
     Raises:
       InputError: for an unknown name, or experts that the executor cannot run.
     """
     if name == "auto":
-        name = fastest(expert)
+        name = fastest(expert, choice.index.shape[1], count_experts(params))
     if name not in TOKEN_LEVEL:
         raise errors.unknown("executor", name, NAMES)
     return TOKEN_LEVEL[name](expert, params, x, choice)
 
 
-def fastest(expert: Expert) -> str:
-    """The executor that 'auto' stands for."""
-    if jax.default_backend() == "cpu":
+def fastest(expert: Expert, slots: int, experts: int) -> str:
+    """The executor that 'auto' stands for, where a token keeps at most `slots` of `experts`."""
+    if jax.default_backend() == "cpu" and slots < experts:
         return "blocked"
     return "folded" if expert.fold else "dense"
 
