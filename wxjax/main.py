@@ -9,6 +9,7 @@ commands:
   report     report.md and index.html from the files of a workdir
   prepare    audit a data set: near-duplicates, misalignment, leaks, splits
   convert    a published PyTorch checkpoint as a folder that restore takes
+  attribute  which pixels of a photograph a restored window depends on
 
 `wxjax COMMAND --help` explains one command, with examples.
 

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict, config_flags
 
 from wxjax import errors, files
 
+TILE_MODES = ("plain", "blend", "smooth", "local")
 FREE = ("evaluate", "tiles")  # may differ from the config that a workdir was trained with
 
 
@@ -58,6 +59,10 @@ def define(values: flags.FlagValues) -> None:
     integer("repeats", 5, "Measured runs a case.", lower_bound=1, flag_values=values)
     string("memory", None, "What restore and plan may take, such as 8GiB.", flag_values=values)
     integer("devices", None, "Devices that share a picture.", lower_bound=1, flag_values=values)
+    string("tile-mode", None, "How tiles meet: " + ", ".join(TILE_MODES), flag_values=values)
+    string("window", None, "y,x,size in pixels: what attribute asks about.", flag_values=values)
+    string("clear", None, "The clear picture of attribute's path.", flag_values=values)
+    integer("steps", 50, "Gradients along the path.", lower_bound=1, flag_values=values)
     boolean("overwrite", False, "Do again what is done already.", flag_values=values)
 
 
@@ -128,14 +133,32 @@ def save(config: ConfigDict, workdir: pathlib.Path) -> None:
 def load(call: Call) -> ConfigDict:
     """The config given on the command line, else the one that the workdir was made with."""
     if call.config is not None:
-        return call.config
+        return tiled(call.config, call.flags["tile-mode"].value)
     path = call.workdir / "config.json"
     if not path.exists():
         raise errors.InputError(
             f"workdir={str(call.workdir)!r}: there is no trained run (no config.json). "
             "Train one with `wxjax --config=configs/moei.py`, or name it with --workdir=DIR."
         )
-    return ConfigDict(files.read_json(path))
+    return tiled(ConfigDict(files.read_json(path)), call.flags["tile-mode"].value)
+
+
+def tiled(config: ConfigDict, mode: str | None) -> ConfigDict:
+    """The config with its tiles as `--tile-mode` says; as they are where it is None.
+
+    'plain': tiles side by side; 'blend': an overlap of an eighth of the tile;
+    'smooth': of a quarter; 'local': as blend, and no tile sees another
+    (experiments/seams has what each costs and leaves).
+    """
+    if mode is None:
+        return config
+    if mode not in TILE_MODES:
+        raise errors.unknown("--tile-mode", mode, TILE_MODES)
+    overlap = {"plain": 0, "smooth": config.tiles.tile // 4}.get(mode, config.tiles.tile // 8)
+    kind = "local" if mode == "local" else "global"
+    with config.unlocked():
+        config.tiles.update(overlap=overlap, blend="hann", mode=kind)
+    return config
 
 
 def flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
