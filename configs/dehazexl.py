@@ -37,7 +37,7 @@ def get_config(size: str = "default") -> ConfigDict:
     config.model.bottleneck.attention = "exact"  # or hyper, or auto: hyper from 4096 tokens on
     # One region a tile: then tiles change nothing, and a picture is one image as published.
     config.tiles.update(tile=config.model.region, overlap=0)
-    config.evaluate.top2 = False
+    config.evaluate.top2, config.probe = False, 0.0  # there is no router to help
     if official:
         config.data.update(name="path", crops=(2048,), batch_size=2, augment="rotate", emphasis=0.0)
         config.model.depths = DEPTHS.get(size, DEPTHS["swin-t"])

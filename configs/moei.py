@@ -70,6 +70,7 @@ def get_config(size: str = "default") -> ConfigDict:
         rain=dict(charbonnier=0.5, decibels=0.1, ssim=0.05),
         snow=dict(charbonnier=0.5, decibels=0.1, ssim=0.05),
     )
+    config.probe = 0.3  # dense: weight of telling the degradation from what the router reads
     config.stages = dict(
         dense=common.training(
             num_steps=2_000,

@@ -31,8 +31,8 @@ def open(config: Any, split: str):
 
     Reads `name` ('embedded', 'path' or 'tfds'; default embedded), `root`, `builder`
     (tfds), `seed`, `crop`, `count` (embedded training set), `eval_crop`, `eval_count` (its
-    other splits; `router_crop`, `router_count` and so on where one differs), `degradations` (a selection; all
-    where absent) and `leaks`.
+    other splits; `router_crop`, `router_count` and so on where one differs), `degradations`
+    (a selection; all where absent) and `leaks`.
 
     Raises:
       InputError: for an unknown name or split, or an empty selection.

@@ -27,7 +27,12 @@ def merge(parts: Float[Array, "n 3 c"], share: Float[Array, "n"]) -> Float[Array
 
 
 def describe(moments: Float[Array, "3 c"]) -> Float[Array, "d"]:
-    """`[mean, standard deviation, skewness]`, d = 3 c; a constant map has skewness 0."""
+    """`[mean, standard deviation, skewness]`, d = 3 c, each x as sign(x) log(1 + |x|).
+
+    A few flakes on a dark map have a skewness of dozens; its logarithm is what tells.
+    A constant map has skewness 0.
+    """
     mean, second, third = moments
-    spread = jnp.sqrt(jnp.maximum(second, 0))
-    return jnp.concatenate([mean, spread, third / (spread**3 + 1e-6)])
+    spread = jnp.sqrt(jnp.maximum(second, 1e-12))
+    said = jnp.concatenate([mean, spread, third / (spread**3 + 1e-4)])
+    return jnp.sign(said) * jnp.log1p(jnp.abs(said))

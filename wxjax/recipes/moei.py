@@ -68,7 +68,8 @@ def train_expert(config, dense, degradation, load, workdir) -> dict:
 
 def train_unified(config, dense, load, workdir) -> dict:
     """Dense-Unified: as many more presentations as the experts get, over the same layers."""
-    stage = stages.stage_config(config, "dense", "part1", losses=config.dense_losses)
+    stage = stages.stage_config(config, "dense", "part1", losses=config.dense_losses, probe=0.0)
+    dense = {"params": {"backbone": dense["params"]["backbone"]}}
     lengths = [config.stages[part].num_steps for part in ("part1", "part2")]
     stage.num_steps = len(EXPERTS) * sum(lengths)
     stage.checkpoint.every_steps = stage.evaluate.every_steps = max(lengths)

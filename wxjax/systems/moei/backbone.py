@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from wxjax import errors
 from wxjax.nn import adapter, attention, hyper
 from wxjax.nn.attention import LoRADense, torch_uniform
+from wxjax.ops import moments
 from wxjax.ops.convolution import depth_to_space, space_to_depth
 from wxjax.ops.dense import gelu
 
@@ -452,6 +453,11 @@ class Backbone(nn.Module):
             remat=m.remat,
         )
 
+    @property
+    def features(self) -> int:
+        """Length of what a router reads: the mean token and three statistics a map."""
+        return self.model.dims[-1] + 3 * sum(self.model.dims)
+
     def encode(self, regions: Float[Array, "r s s 3"]) -> list:
         return self.encoder(regions)
 
@@ -484,7 +490,12 @@ class Backbone(nn.Module):
         mixed = self.mix(tokens.reshape(b, -1, tokens.shape[-1]), position)
         y = self.decode(split(mixed.reshape(tokens.shape), t), maps)
         y = join(y, rows, columns).astype(jnp.float32)[:, :h, :w] + x
-        return (y, mixed.astype(jnp.float32).mean(1)) if return_global else y
+        if not return_global:
+            return y
+        share = jnp.full((rows * columns,), 1 / (rows * columns))
+        parts = [jax.vmap(moments.central)(m).reshape(b, -1, 3, m.shape[-1]) for m in maps]
+        whole = [jax.vmap(lambda x: moments.describe(moments.merge(x, share)))(p) for p in parts]
+        return y, jnp.concatenate([mixed.astype(jnp.float32).mean(1), *whole], -1)
 
 
 def split(x: Float[Array, "b h w c"], side: int) -> Float[Array, "r s s c"]:

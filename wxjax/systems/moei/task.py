@@ -44,11 +44,12 @@ def make(config) -> Task:
         init = functools.partial(init_router, engine.router)
         loss = functools.partial(router_loss, engine.router)
     else:
-        init = functools.partial(init_backbone, net)
+        probe = config.probe if config.stage == "dense" else 0.0
+        init = functools.partial(init_backbone, net, probe=probe)
         if config.stage == "system":
             unfrozen = (*config.unfrozen.part1, *config.unfrozen.part2)
             init = functools.partial(init_system, engine, unfrozen)
-        loss = functools.partial(image_loss, net, losses)
+        loss = functools.partial(image_loss, net, losses, probe=probe)
     if config.stage in EXPERTS:  # a stage without a gate runs the network it trains
         engine = engine._replace(bare=net)
     return Task(
@@ -77,9 +78,14 @@ def make_engine(config) -> Engine:
     )
 
 
-def init_backbone(net: Backbone, key, batch: Mapping) -> dict:
+def init_backbone(net: Backbone, key, batch: Mapping, *, probe: float = 0.0) -> dict:
+    """The backbone, and with a `probe` the linear map from its vector to the degradation."""
     side = net.model.region
-    return {"params": {"backbone": net.init(key, jnp.zeros((1, side, side, 3)))["params"]}}
+    params = {"backbone": net.init(key, jnp.zeros((1, side, side, 3)))["params"]}
+    if probe:
+        features, kinds = net.features, len(DEGRADATIONS)
+        params["probe"] = {"kernel": jnp.zeros((features, kinds)), "bias": jnp.zeros(kinds)}
+    return {"params": params}
 
 
 def init_router(router: routers.Router, key, batch: Mapping) -> dict:
@@ -112,14 +118,16 @@ def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) 
     }
 
 
-def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step):
+def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step, *, probe=0.0):
     """Mean over the batch of the terms that each example's degradation asks for.
 
     `losses[degradation][term]` is a weight; every term is logged by its name, as the
-    mean over the examples that it counts for.
+    mean over the examples that it counts for. `probe` weighs the cross-entropy of a
+    linear map from what a router reads to the degradation: restoring alone leaves little
+    in it by which a router could tell rain from snow.
     """
     image, target = batch["image"], batch["target"]
-    output = net.apply({"params": variables["params"]["backbone"]}, image)
+    output, vector = net.apply({"params": variables["params"]["backbone"]}, image, True)
     names = sorted({name for weights in losses.values() for name in weights})
     values = terms.image_terms(names, output, target, image)
     total, logs = jnp.float32(0), {}
@@ -129,6 +137,13 @@ def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step):
         counted = (weight > 0).astype(jnp.float32)
         logs[name] = (values[name] * counted).sum() / jnp.maximum(counted.sum(), 1)
         total += (weight * values[name]).mean()
+    if probe:
+        head = variables["params"]["probe"]
+        scores = jax.nn.log_softmax(vector @ head["kernel"] + head["bias"])
+        truth = batch["degradation"]
+        logs["probe"] = -jnp.take_along_axis(scores, truth[:, None], -1).mean()
+        logs["probe_accuracy"] = (scores.argmax(-1) == truth).astype(jnp.float32).mean()
+        total += probe * logs["probe"]
     logs["psnr"] = -10 * jnp.log10(jnp.mean((output - target) ** 2, (1, 2, 3)) + 1e-10).mean()
     return total, (logs, {})
 
