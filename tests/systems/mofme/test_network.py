@@ -35,14 +35,17 @@ def run(net, variables, image, **options):
     return jax.jit(lambda v, x: net.apply(v, normalise(x), **options))(variables, image)
 
 
-@pytest.mark.parametrize("variant", ["base", "moe", "film"])
-def test_any_size_comes_back_and_the_grid_is_the_inputs(variant):
+@pytest.mark.parametrize(
+    "variant, h, w", [("film", 16, 24), ("film", 8, 5), ("moe", 13, 31), ("base", 13, 31)]
+)
+def test_any_size_comes_back_and_the_grid_is_the_inputs(variant, h, w):
     net, variables = made(variant)
-    for h, w in ((16, 24), (13, 31), (8, 5)):
-        image, gate = run(net, variables, jnp.ones((1, h, w, 3)) / 2)
-        assert image.shape == (1, h, w, 3)
-        if variant != "base":
-            assert gate.weights.shape == (1, 2, -(-h // 8) * -(-w // 8), 4)
+    image, gate = run(net, variables, jnp.ones((1, h, w, 3)) / 2)
+    assert image.shape == (1, h, w, 3) and np.isfinite(image).all()
+    if variant == "base":
+        assert gate is None
+    else:
+        assert gate.weights.shape == (1, 2, -(-h // 8) * -(-w // 8), 4)
 
 
 def test_padding_is_reflection_cropped_again():
@@ -59,11 +62,10 @@ def test_images_of_a_batch_do_not_meet():
     np.testing.assert_allclose(together[1:], run(net, variables, IMAGE[1:])[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("offset", ["fixed", "published"])
 @pytest.mark.parametrize("executor", [n for n in executors.TOKEN_LEVEL if n != "dense"])
-def test_executors_give_one_image(executor, offset):
+def test_executors_give_one_image(executor):
     net, variables = made()
-    gating = GATING._replace(expert_offset=offset, top_p=0.6)
+    gating = GATING._replace(expert_offset="published", top_p=0.6)
     plain = net.clone(gating=gating._replace(executor="dense"))
     other = net.clone(gating=gating._replace(executor=executor))
     expected = run(plain, variables, IMAGE)[0]
