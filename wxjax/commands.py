@@ -126,7 +126,7 @@ def restore(call: Call) -> None:
     examples:
       wxjax restore photo.jpg --out=restored
       wxjax restore holiday/ --out=restored --workdir=runs/moei
-      wxjax restore holiday/ --out=restored --tile-mode=smooth  no seams, for a longer wait
+      wxjax restore holiday/ --out=restored --tile-mode=average  no lattice on skies, 4x the time
       wxjax restore holiday/ --out=restored --model=dehazexl    a folder from `wxjax convert`
       wxjax restore holiday/ --out=copy --model=identity
       wxjax restore mosaic.tif --out=restored --memory=8GiB     any size, within the memory
@@ -189,6 +189,7 @@ def photo_restorer(call: Call):
         "overlap": tiles.overlap,
         "blend": tiles.blend,
         "mode": tiles.mode,
+        "average": bool(tiles.get("average", False)),
         "temperature": float(variables["calibration"]["temperature"]),
         "tau": float(variables["calibration"]["threshold"]),
     }

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict, config_flags
 
 from wxjax import errors, files
 
-TILE_MODES = ("plain", "blend", "smooth", "local")
+TILE_MODES = ("plain", "blend", "average", "local")
 FREE = ("evaluate", "tiles")  # may differ from the config that a workdir was trained with
 
 
@@ -132,32 +132,35 @@ def save(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def load(call: Call) -> ConfigDict:
     """The config given on the command line, else the one that the workdir was made with."""
+    mode = call.flags["tile-mode"].value
+    if mode == "average" and call.command != "restore":
+        raise errors.bad("--tile-mode", mode, f"{call.command} measures the network as it is")
     if call.config is not None:
-        return tiled(call.config, call.flags["tile-mode"].value)
+        return tiled(call.config, mode)
     path = call.workdir / "config.json"
     if not path.exists():
         raise errors.InputError(
             f"workdir={str(call.workdir)!r}: there is no trained run (no config.json). "
             "Train one with `wxjax --config=configs/moei.py`, or name it with --workdir=DIR."
         )
-    return tiled(ConfigDict(files.read_json(path)), call.flags["tile-mode"].value)
+    return tiled(ConfigDict(files.read_json(path)), mode)
 
 
 def tiled(config: ConfigDict, mode: str | None) -> ConfigDict:
     """The config with its tiles as `--tile-mode` says; as they are where it is None.
 
-    'plain': tiles side by side; 'blend': an overlap of an eighth of the tile;
-    'smooth': of a quarter; 'local': as blend, and no tile sees another
-    (experiments/seams has what each costs and leaves).
+    'plain': tiles side by side; 'blend': an overlap of an eighth of the tile; 'average':
+    the same four times, the picture moved by a few pixels (evaluate/averaging.py); 'local':
+    as blend, and no tile sees another. What each costs and leaves: experiments/seams.
     """
     if mode is None:
         return config
     if mode not in TILE_MODES:
         raise errors.unknown("--tile-mode", mode, TILE_MODES)
-    overlap = {"plain": 0, "smooth": config.tiles.tile // 4}.get(mode, config.tiles.tile // 8)
+    overlap = 0 if mode == "plain" else config.tiles.tile // 8
     kind = "local" if mode == "local" else "global"
     with config.unlocked():
-        config.tiles.update(overlap=overlap, blend="hann", mode=kind)
+        config.tiles.update(overlap=overlap, blend="hann", mode=kind, average=mode == "average")
     return config
 
 

@@ -10,15 +10,21 @@ from ml_collections import ConfigDict
 from wxjax import errors
 from wxjax import task as tasks
 from wxjax.data import images
-from wxjax.evaluate import plan, runner
+from wxjax.evaluate import averaging, plan, runner
 from wxjax.task import Task
 
 
 def program(task: Task, variables: Any, tiles: Any) -> Callable:
     """Pictures `[h w 3]` through `task`: streamed within `tiles.memory`, where it can be.
 
+    With `tiles.average`, the mean over some shifts of the picture, which is never streamed.
+
     Its attribute `takes_uint8` says whether bytes come back for bytes.
     """
+    if tiles.get("average"):
+        if tiles.get("memory"):
+            raise errors.InputError("--memory: not together with --tile-mode=average.")
+        return averaging.Averaged(runner.Restorer(task, variables, tiles))
     if task.parts is None:
         for name in ("memory", "devices"):
             if tiles.get(name):

@@ -121,4 +121,5 @@ def restorer(config: ConfigDict, workdir: pathlib.Path):
         "overlap": tiles.overlap,
         "blend": tiles.blend,
         "mode": tiles.mode,
+        "average": bool(tiles.get("average", False)),
     }
