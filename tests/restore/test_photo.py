@@ -361,3 +361,19 @@ def test_what_a_killed_job_left_is_swept_after_an_hour(tmp_path):
     os.utime(old, (0, 0))
     run([tmp_path / "in"], out)
     assert young.exists() and not old.exists()
+
+
+def test_a_restorer_of_bytes_gets_them_where_the_picture_is_8_bit_rgb(tmp_path):
+    seen = {}
+
+    def restorer(rgb):
+        seen[rgb.dtype.kind] = rgb.shape
+        return (255 if rgb.dtype == np.uint8 else 1) - rgb, {}
+
+    restorer.takes_uint8 = True
+    put(tmp_path / "in", "a.jpg", "b.png", "c.tif")
+    report = run([tmp_path / "in"], tmp_path / "out", restorer)
+    assert len(report.done) == 3 and set(seen) == {"u", "f"}
+    floats = run([tmp_path / "in"], tmp_path / "float", invert)
+    for a, b in zip(report.done, floats.done, strict=True):
+        np.testing.assert_array_equal(images.read(a).pixels, images.read(b).pixels)

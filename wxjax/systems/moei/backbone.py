@@ -483,12 +483,13 @@ class Backbone(nn.Module):
         s = self.model.region
         rows, columns = -(-h // s), -(-w // s)
         padded = jnp.pad(x, ((0, 0), (0, rows * s - h), (0, columns * s - w), (0, 0)), "reflect")
-        maps = self.encode(split(padded, s))
+        run = functools.partial(by_regions, self, b if self.model.remat else b * rows * columns)
+        maps = run(lambda net, x: net.encoder(x), split(padded, s))
         t = maps[-1].shape[1]
         tokens = join(maps[-1], rows, columns)
         position = np.stack(np.mgrid[: rows * t, : columns * t], -1).reshape(-1, 2)
         mixed = self.mix(tokens.reshape(b, -1, tokens.shape[-1]), position)
-        y = self.decode(split(mixed.reshape(tokens.shape), t), maps)
+        y = run(lambda net, *x: net.decoder(*x), split(mixed.reshape(tokens.shape), t), maps)
         y = join(y, rows, columns).astype(jnp.float32)[:, :h, :w] + x
         if not return_global:
             return y
@@ -496,6 +497,40 @@ class Backbone(nn.Module):
         parts = [jax.vmap(moments.central)(m).reshape(b, -1, 3, m.shape[-1]) for m in maps]
         whole = [jax.vmap(lambda x: moments.describe(moments.merge(x, share)))(p) for p in parts]
         return y, jnp.concatenate([mixed.astype(jnp.float32).mean(1), *whole], -1)
+
+
+def by_regions(module: nn.Module, images: int, fn, *arrays) -> Any:
+    """`fn(module, *arrays)` of regions, a few at a time in a loop where that saves memory.
+
+    For training with rematerialised blocks: the loop's steps keep the blocks' inputs, and
+    the backward pass computes the rest of a step again when it comes to it. Without the
+    loop, XLA on a CPU merges what is computed again with what was thrown away.
+
+    Args:
+      images: how many images the regions `[images * r ...]` belong to; every step takes
+        some of each, so that a batch split over devices stays split. As many as there are
+        regions: no loop.
+    """
+    n = jax.tree.leaves(arrays)[0].shape[0]
+    regions = n // images
+    each = max(
+        k for k in range(1, regions + 1) if regions % k == 0 and k * images <= max(4, images)
+    )
+    steps = regions // each
+    if steps == 1:
+        return fn(module, *arrays)
+
+    def fold(x):
+        x = x.reshape(images, steps, each, *x.shape[1:]).swapaxes(0, 1)
+        return x.reshape(steps, images * each, *x.shape[3:])
+
+    def unfold(y):
+        y = y.reshape(steps, images, each, *y.shape[2:]).swapaxes(0, 1)
+        return y.reshape(n, *y.shape[3:])
+
+    step = lambda module, carry, parts: (carry, fn(module, *parts))
+    loop = nn.scan(step, variable_broadcast="params", split_rngs={"params": False})
+    return jax.tree.map(unfold, loop(module, None, jax.tree.map(fold, arrays))[1])
 
 
 def split(x: Float[Array, "b h w c"], side: int) -> Float[Array, "r s s c"]:
