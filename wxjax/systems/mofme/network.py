@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from wxjax import errors
 from wxjax.nn.attention import torch_uniform
-from wxjax.ops.convolution import depth_to_space, space_to_depth
+from wxjax.ops.convolution import conv3x3, depth_to_space, space_to_depth
 from wxjax.systems.mofme.blocks import Block, Gate, Gating, check, dense, layer_norm
 
 HEADS = ("sigmoid", "residual")
@@ -42,7 +42,14 @@ class Conv3x3(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w k"]:
         init = nn.initializers.zeros if self.zero else torch_uniform(9 * x.shape[-1])
         return nn.Conv(
-            self.features, (3, 3), dtype=self.dtype, kernel_init=init, bias_init=init, name="conv"
+            self.features,
+            (3, 3),
+            dtype=self.dtype,
+            kernel_init=init,
+            bias_init=init,
+            # nn.Conv's other arguments are those that conv3x3 has built in.
+            conv_general_dilated=lambda x, kernel, *_, **__: conv3x3(x, kernel),
+            name="conv",
         )(x)
 
 
