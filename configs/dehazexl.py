@@ -36,7 +36,8 @@ def get_config(size: str = "default") -> ConfigDict:
     config.data.degradations = ("haze",)
     config.model.bottleneck.attention = "exact"  # or hyper, or auto: hyper from 4096 tokens on
     # One region a tile: then tiles change nothing, and a picture is one image as published.
-    config.tiles.update(tile=config.model.region, overlap=0)
+    # One region at a time stays in a CPU's cache (a fifth faster than four); give a GPU 16.
+    config.tiles.update(tile=config.model.region, overlap=0, batch_size=1)
     config.evaluate.top2, config.probe = False, 0.0  # there is no router to help
     if official:
         config.data.update(name="path", crops=(2048,), batch_size=2, augment="rotate", emphasis=0.0)
@@ -58,5 +59,5 @@ def imported(model: Mapping) -> ConfigDict:
     """The config of a run whose weights came from elsewhere, of the sizes `model`."""
     config = get_config("paper")
     config.model = ConfigDict(dict(model))
-    config.tiles.update(tile=config.model.region, overlap=0)
+    config.tiles.update(tile=config.model.region, overlap=0, batch_size=1)
     return config

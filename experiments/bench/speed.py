@@ -30,7 +30,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--size", default="512x512")
     parser.add_argument("--config", default="dehazexl:paper")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--batch", type=int, default=4, help="regions at a time")
+    parser.add_argument("--batch", type=int, default=1, help="regions at a time")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--step", action="store_true", help="forward and gradient, 8 x 128 x 128")
     return parser.parse_args()

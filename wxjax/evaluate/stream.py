@@ -20,6 +20,7 @@ from wxjax.ops.canvas import Canvas, Cover
 from wxjax.task import Task
 
 TOKENS = 1024  # token grids are padded to a bucket of as many, so that programs are few
+FEW = 64  # smaller grids to a bucket of these: at 512x512 padding cost a fifth of the whole
 
 
 class Way(NamedTuple):
@@ -97,6 +98,8 @@ class Streamer:
         grid = cover.scaled(self.parts.step)
         each = grid.tile**2
         count = each * cover.count if self.parts.local else grid.height * grid.width
+        if count <= TOKENS:
+            return count, FEW * tiles_.bucket(-(-count // FEW))
         blocks = -(-count // TOKENS)
         # Few programs for everyday pictures; little padding where it would be gigabytes.
         return count, TOKENS * (tiles_.bucket(blocks) if blocks <= 32 else -(-blocks // 8) * 8)
