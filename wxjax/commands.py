@@ -226,11 +226,13 @@ def plan(call: Call) -> None:
 
 
 def bench(call: Call) -> None:
-    """wxjax bench [--workdir=DIR] [--size=512x512,3840x2160] [--repeats=5]
+    """wxjax bench [--workdir=DIR] [--size=512x512,3840x2160] [--repeats=5] [--breakdown]
 
     Operations, latency, peak memory and ms per megapixel of Dense-Unified alone and of
     the routed system, run in turn, with the machine's matrix-product rate of the same
-    process; writes cost.json into the workdir and the report anew.
+    process; writes cost.json into the workdir and the report anew. With --breakdown
+    instead: encoder, bottleneck, decoder and assembly of one picture as `restore` runs
+    it, in breakdown.json.
 
     examples:
       wxjax bench --workdir=runs/moei
@@ -241,6 +243,13 @@ def bench(call: Call) -> None:
     from wxjax.report import build
 
     config = settings.load(call)
+    if call.flags.breakdown:
+        from wxjax.evaluate import breakdown
+
+        made = benchmark.parts(config, call.workdir, call.flags.size, call.flags.repeats)
+        for size, found in made.items():
+            print("\n".join(breakdown.lines(size, found)))
+        return
     made = benchmark.run(config, call.workdir, call.flags.size, call.flags.repeats)
     for case in made["cases"]:
         latency = case["latency_ms"]

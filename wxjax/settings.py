@@ -57,6 +57,7 @@ def define(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_list("size", ["512x512", "3840x2160"], "Width x height.", flag_values=values)
     integer("repeats", 5, "Measured runs a case.", lower_bound=1, flag_values=values)
+    boolean("breakdown", False, "Bench: time and work part by part.", flag_values=values)
     string("memory", None, "What restore and plan may take, such as 8GiB.", flag_values=values)
     integer("devices", None, "Devices that share a picture.", lower_bound=1, flag_values=values)
     string("tile-mode", None, "How tiles meet: " + ", ".join(TILE_MODES), flag_values=values)

@@ -162,6 +162,15 @@ def test_a_bench_says_what_the_router_costs(tiny):
     assert "cost" in (tiny / "run" / "report.md").read_text().lower()
 
 
+def test_a_breakdown_adds_up_to_the_whole_picture(tiny):
+    done = wxjax("bench", "--breakdown", "--workdir=run", "--size=96x64", "--repeats=1", cwd=tiny)
+    assert done.returncode == 0, done.stderr
+    parts = json.loads((tiny / "run" / "breakdown.json").read_text())["96x64"]["parts"]
+    total = parts.pop("total")
+    assert "96x64 encoder" in done.stdout and "% of the matrix-product rate" in done.stdout
+    assert sum(row["seconds"] for row in parts.values()) == pytest.approx(total["seconds"])
+
+
 def test_soft_labels_by_hand():
     class Config:
         mse_scale, beta, decibels = "decibel", 50.0, 0.5

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from wxjax import errors, files
-from wxjax.evaluate import cost
+from wxjax.evaluate import breakdown, cost
 from wxjax.nn import experts
 from wxjax.ops import tile
 from wxjax.recipes import evidence, single
@@ -57,6 +57,23 @@ def contestants(config: ConfigDict, workdir: pathlib.Path) -> tuple[Any, dict[st
     plain = experts.unflatten({name: x for name, x in deltas.items() if "/shell" not in name})
     dense = {"params": {"backbone": experts.choose(shared, plain, 0)}}
     return task, {"dense": jax.device_put(dense), "actual": jax.device_put(variables)}
+
+
+def parts(config: ConfigDict, workdir: pathlib.Path, sizes: Sequence[str], repeats: int) -> dict:
+    """Time and work of the streamed image part by part; writes `breakdown.json`.
+
+    Returns:
+      size -> what `breakdown.measure` returns.
+    """
+    task, variables, _ = evidence.system(config, workdir)
+    made = {}
+    for size in sizes:
+        width, height = parse_size(size)
+        image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        run = breakdown.Clocked(task, variables, config.tiles)
+        made[size] = breakdown.measure(run, image, repeats=repeats)
+    files.write_json(workdir / "breakdown.json", made)
+    return made
 
 
 def parse_size(text: str) -> tuple[int, int]:
