@@ -26,7 +26,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", default="3840x2160")
     parser.add_argument("--config", default="dehazexl:paper")
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=0, help="0: as the config says")
     parser.add_argument("--memory", default=None)
     parser.add_argument("--regions", type=int, default=0)
     parser.add_argument("--out", default=None)
@@ -45,7 +45,7 @@ def main() -> None:
     name, _, size = asked.config.partition(":")
     config = importlib.import_module(f"configs.{name}").get_config(size or "default")
     config.model.dtype, config.model.remat = "float32", False
-    config.tiles.batch_size = asked.batch
+    config.tiles.batch_size = asked.batch or config.tiles.batch_size
     pictures.allow(config, asked.memory, None)
     run = pictures.program(*pictures.blank(config), config.tiles)
     made = run.plan(height, width, np.uint8)
