@@ -55,7 +55,15 @@ def get_config(size: str = "default") -> ConfigDict:
         window=8,
         mlp_ratio=2,
         bottleneck=dict(depth=1, heads=4, chunk=1024),
-        decoder=dict(depth=1, head_dim=96, window=8, up="conv", head_init="zeros"),
+        decoder=dict(
+            depth=1,
+            head_dim=96,
+            window=8,
+            up="conv",
+            head="conv",  # three convolutions at full size; published: linear
+            head_width=16,
+            head_init="zeros",
+        ),
         shell=dict(kind="adapter", ratio=1 / 16, rank=8, where="decoder"),
         dtype="float32",
         remat=False,
@@ -162,7 +170,7 @@ def get_config(size: str = "default") -> ConfigDict:
             remat=True,
         )
         config.model.bottleneck.update(depth=2, heads=8)
-        config.model.decoder.update(depth=2, head_dim=64, head_init="uniform")
+        config.model.decoder.update(depth=2, head_dim=64, head="linear", head_init="uniform")
         config.unfrozen.update(
             part1=("decoder/level3_.*", "decoder/up256/.*", "decoder/output/.*"),
             part2=("decoder/level2_.*",),

@@ -37,7 +37,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
         unified = train_unified(config, dense, load, workdir)
         variables = assemble(config, dense, [unified, *parts])
         seen = look(config, variables, load(router_split(config)), workdir / "router" / "labels")
-        router = train_router(config, seen, workdir)
+        router = train_router(config, seen, workdir, dense["params"].get("probe"))
         variables["params"]["router"] = router["params"]["router"]
         seen = look(config, variables, load("val_calib"), workdir / "router" / "calibration")
         variables["calibration"] = calibrate(config, seen)
@@ -145,8 +145,11 @@ def look(config, variables, source, folder: pathlib.Path) -> runner.Seen:
     return found.seen
 
 
-def train_router(config, seen: runner.Seen, workdir) -> dict:
-    """The gate on stored vectors, towards soft labels: KL(q, p)."""
+def train_router(config, seen: runner.Seen, workdir, probe: dict | None) -> dict:
+    """The gate on stored vectors, towards soft labels: KL(q, p).
+
+    It starts as the `probe` that told the degradations apart while dense trained.
+    """
     q = soft_labels(seen.mse[:, 1:], config.router)
     q = with_prior(q, seen.degradation, config.router.prior)
     entropy = -(q * np.log(np.maximum(q, 1e-12))).sum(-1).mean()
@@ -162,9 +165,11 @@ def train_router(config, seen: runner.Seen, workdir) -> dict:
     arrays = {"vector": seen.vector, "grid": seen.grid, "q": q}
     arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
     stage = stages.stage_config(config, "router", "router")
-    stage.optimizer.frozen = ("router/standard/.*",)
+    stage.optimizer.frozen = ("router/standard/.*", "router/probe/.*")
     variables = jax.device_get(tasks.load(stage).init(evidence.key(config), arrays))
     variables["params"]["router"]["standard"] = routers.standard(arrays["vector"])
+    if probe is not None:
+        variables["params"]["router"]["probe"] = probe
     return stages.train_on_arrays(
         stage,
         arrays,

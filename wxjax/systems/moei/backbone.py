@@ -22,9 +22,10 @@ from wxjax import errors
 from wxjax.nn import adapter, attention, hyper
 from wxjax.nn.attention import LoRADense, torch_uniform
 from wxjax.ops import moments
-from wxjax.ops.convolution import depth_to_space, space_to_depth
+from wxjax.ops.convolution import conv3x3, depth_to_space, space_to_depth
 from wxjax.ops.dense import gelu
 
+HEADS = ("linear", "conv")
 WHERE = ("decoder", "bottleneck_decoder", "all")
 layer_norm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
 
@@ -362,11 +363,17 @@ class Decoder(Shell):
     region: int = 256
     mlp_ratio: int = 4
     up: str = "conv"
+    head: str = "linear"
+    head_width: int = 16
     head_init: str = "uniform"
     remat: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "r t t d"], skips: list) -> Float[Array, "r s s 3"]:
+    def __call__(
+        self, x: Float[Array, "r t t d"], skips: list, image: Float[Array, "r s s 3"]
+    ) -> Float[Array, "r s s 3"]:
+        if self.head not in HEADS:
+            raise errors.unknown("model.decoder.head", self.head, HEADS)
         side = self.region // self.patch // 2 ** (len(skips) - 1)
         block = nn.remat(SwinBlock) if self.remat else SwinBlock
         for j, skip in enumerate(reversed(skips)):
@@ -392,8 +399,37 @@ class Decoder(Shell):
         while side < self.region:
             x = Expand(x.shape[-1] // 4, self.up, self.dtype, name=f"up{side * 2}")(x)
             side *= 2
+        if self.head == "conv":
+            return PixelHead(self.head_width, self.dtype, name="output")(x, image)
         init = nn.initializers.zeros if self.head_init == "zeros" else torch_uniform(x.shape[-1])
         return LoRADense(3, use_bias=False, dtype=self.dtype, kernel_init=init, name="output")(x)
+
+
+class PixelHead(nn.Module):
+    """Three 3x3 convolutions over the decoder's features and the image itself.
+
+    Not in the published network. Its last layers double sides without overlap, which
+    leaves a lattice on smooth ground, and see a streak of one pixel through patches of
+    four; here neighbours are weighed at full size. Zero at first; borders are repeated.
+    """
+
+    width: int = 16
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "r s s c"], image: Float[Array, "r s s 3"]
+    ) -> Float[Array, "r s s 3"]:
+        x = jnp.concatenate([x.astype(self.dtype), image.astype(self.dtype)], -1)
+        x = jnp.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), "edge")
+        for i, features in enumerate((self.width, self.width, 3)):
+            last = i == 2
+            init = nn.initializers.zeros if last else nn.initializers.he_normal()
+            kernel = self.param(f"kernel{i}", init, (3, 3, x.shape[-1], features))
+            bias = self.param(f"bias{i}", nn.initializers.zeros, (features,))
+            x = conv3x3(x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
+            x = x if last else nn.relu(x)
+        return x[:, 3:-3, 3:-3]
 
 
 class Backbone(nn.Module):
@@ -449,6 +485,8 @@ class Backbone(nn.Module):
             region=m.region,
             mlp_ratio=m.mlp_ratio,
             up=m.decoder.up,
+            head=m.decoder.get("head", "linear"),
+            head_width=m.decoder.get("head_width", 16),
             head_init=m.decoder.head_init,
             remat=m.remat,
         )
@@ -466,9 +504,10 @@ class Backbone(nn.Module):
     ) -> Float[Array, "b l d"]:
         return self.bottleneck(tokens, position, valid, projections, key)
 
-    def decode(self, tokens, skips) -> Float[Array, "r s s 3"]:
-        """Of mixed tokens `[r t t d]` and the encoder's maps; without the input's share."""
-        return self.decoder(tokens, skips)
+    def decode(self, tokens, skips, image) -> Float[Array, "r s s 3"]:
+        """Of mixed tokens `[r t t d]`, the encoder's maps and the regions themselves `[r s s 3]`;
+        without the input's share."""
+        return self.decoder(tokens, skips, image)
 
     def __call__(
         self, x: Float[Array, "b h w 3"], return_global: bool = False
@@ -484,12 +523,14 @@ class Backbone(nn.Module):
         rows, columns = -(-h // s), -(-w // s)
         padded = jnp.pad(x, ((0, 0), (0, rows * s - h), (0, columns * s - w), (0, 0)), "reflect")
         run = functools.partial(by_regions, self, b if self.model.remat else b * rows * columns)
-        maps = run(lambda net, x: net.encoder(x), split(padded, s))
+        regions = split(padded, s)
+        maps = run(lambda net, x: net.encoder(x), regions)
         t = maps[-1].shape[1]
         tokens = join(maps[-1], rows, columns)
         position = np.stack(np.mgrid[: rows * t, : columns * t], -1).reshape(-1, 2)
         mixed = self.mix(tokens.reshape(b, -1, tokens.shape[-1]), position)
-        y = run(lambda net, *x: net.decoder(*x), split(mixed.reshape(tokens.shape), t), maps)
+        mixed_maps = split(mixed.reshape(tokens.shape), t)
+        y = run(lambda net, *x: net.decoder(*x), mixed_maps, maps, regions)
         y = join(y, rows, columns).astype(jnp.float32)[:, :h, :w] + x
         if not return_global:
             return y

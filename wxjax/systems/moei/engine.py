@@ -85,7 +85,7 @@ def restore_tiles(engine: Engine, variables: Mapping, batch: Mapping) -> dict[st
 
     def decode(item):
         tokens, maps, image = item
-        return image + apply(tokens, maps, method="decode")
+        return image + apply(tokens, maps, image, method="decode")
 
     restored = tile.map_tiles(
         decode, (mixed.tokens, mixed.maps, images), batch["count"], batch_size=settings.batch_size

@@ -121,15 +121,25 @@ def logits(
 ) -> Float[Array, "b k"]:
     """The router's answer, with float32 or int8 weights and inputs.
 
+    The probe that trained with the backbone says which degradation it is; the net adds
+    what it learnt of the experts' errors. An untrained net adds nothing.
+
     Args:
-      params: `standard {center, scale}`, both `[v]`, and `net`.
+      params: `probe {kernel [v k], bias [k]}`, `standard {center, scale}`, both `[v]`,
+        and `net`.
     """
+    first = vector @ params["probe"]["kernel"] + params["probe"]["bias"]
     vector = (vector - params["standard"]["center"]) / params["standard"]["scale"]
     net = params["net"]
     if int8:
         net = dequantize(net if is_quantized(net) else quantize(net))
         vector, grid = round_to_int8(vector), round_to_int8(grid)
-    return router.apply({"params": net}, vector, grid, **options)
+    return first + router.apply({"params": net}, vector, grid, **options)
+
+
+def init_probe(features: int, experts: int) -> dict[str, Array]:
+    """A linear map from what the router reads to the degradation, that knows nothing yet."""
+    return {"kernel": jnp.zeros((features, experts)), "bias": jnp.zeros(experts)}
 
 
 def standard(vectors: Float[np.ndarray, "n v"]) -> dict[str, Float[np.ndarray, "v"]]:

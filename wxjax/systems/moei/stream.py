@@ -99,7 +99,7 @@ def finish(
     if maps is None:
         first = 0 if engine.bare.model.shell.where == "decoder" else route
         maps = network(engine, variables, first)(images, method="encode")
-    return (images + apply(tokens, maps, method="decode")).astype(jnp.float32)
+    return (images + apply(tokens, maps, images, method="decode")).astype(jnp.float32)
 
 
 def tables(engine: Engine, variables: Mapping) -> dict[str, Any]:

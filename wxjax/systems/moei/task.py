@@ -83,17 +83,17 @@ def init_backbone(net: Backbone, key, batch: Mapping, *, probe: float = 0.0) -> 
     side = net.model.region
     params = {"backbone": net.init(key, jnp.zeros((1, side, side, 3)))["params"]}
     if probe:
-        features, kinds = net.features, len(DEGRADATIONS)
-        params["probe"] = {"kernel": jnp.zeros((features, kinds)), "bias": jnp.zeros(kinds)}
+        params["probe"] = routers.init_probe(net.features, len(DEGRADATIONS))
     return {"params": params}
 
 
 def init_router(router: routers.Router, key, batch: Mapping) -> dict:
-    """The gate for `vector [b v]` and `grid [b 8 8 d]`, its features not yet standardised."""
+    """The gate for `vector [b v]` and `grid [b 8 8 d]`, neither probe nor standard known yet."""
     vector, grid = jnp.asarray(batch["vector"][:1]), jnp.asarray(batch["grid"][:1])
     plain = {"center": jnp.zeros(vector.shape[1]), "scale": jnp.ones(vector.shape[1])}
+    probe = routers.init_probe(vector.shape[1], router.experts)
     net = router.init(key, vector, grid)["params"]
-    return {"params": {"router": {"standard": plain, "net": net}}}
+    return {"params": {"router": {"probe": probe, "standard": plain, "net": net}}}
 
 
 def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) -> dict:
