@@ -24,7 +24,9 @@ def test_a_misspelt_key_is_refused(size):
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_makes_a_task(size):
     config = importlib.import_module("configs.moei").get_config(size)
-    assert len(tasks.load(config)) == 5
+    task = tasks.load(config)
+    assert all(callable(function) for function in task[:5])
+    assert task.parts.step == config.model.patch * 2 ** (len(config.model.dims) - 1)
 
 
 def test_the_paper_size_is_the_published_network():
