@@ -44,6 +44,13 @@ TABLE = {
         network="wxjax.systems.mofme.network",
         config="configs.mofme",
     ),
+} | {
+    name: Entry(
+        names="wxjax.interop.resshift",
+        network="wxjax.systems.irsr.unet",
+        config="configs.irsr",
+    )
+    for name in ("resshift", "difiisr")
 }
 
 
@@ -57,11 +64,13 @@ def load(
       state: PyTorch's `state_dict` as arrays, in PyTorch's layouts; a leading `module.`
         and buffers that are made anew are ignored. `interop.state_files.read` reads one.
       options: what the state does not say; dehazexl: `region`, `window`, `heads`,
-        `attention`; mofme: `heads`, `top_k`, `expert_offset`.
+        `attention`; mofme: `heads`, `top_k`, `expert_offset`; resshift and difiisr:
+        `image_size`, `mask`.
 
     Returns:
       `apply(variables, *inputs)`, the bare network on channels-last float32 arrays
-      (dehazexl: the image `[b h w 3]`, any size), and `variables`, NumPy float32.
+      (dehazexl: the image `[b h w 3]`, any size; resshift: scaled latent, time index and
+      condition), and `variables`, NumPy float32.
 
     Raises:
       InputError: for an unknown system or option, and for a state that does not fit,
