@@ -30,7 +30,7 @@ def run(*words):
 def test_a_plan_is_printed_and_nothing_is_written(tiny, photo, capsys):
     run("plan", photo, f"--workdir={tiny / 'run'}")
     said = capsys.readouterr().out
-    assert "photo.png: 200x150, 12 tiles, 459 tokens" in said  # of 64 px, 16 of them shared
+    assert "photo.png: 200x150, 12 tiles, 520 tokens" in said  # 20 x 26 of 8 px
     assert "memory" in said and "GiB" in said and "s/MP" in said and "way" in said
     assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
 
