@@ -74,3 +74,23 @@ def test_sizes_that_do_not_divide_are_named():
         resize.pixel_unshuffle(NOISE, 8)
     with pytest.raises(errors.InputError, match="channels=3: expected a multiple of factor.2 = 4"):
         resize.pixel_shuffle(NOISE, 2)
+
+
+def test_torch_has_the_published_taps_for_times_four():
+    weights = resize.bicubic_weights(8, 32, like="torch")
+    expected = [-0.0659179688, 0.4262695312, 0.7495117188, -0.1098632812]
+    np.testing.assert_allclose(weights[16, 2:6], expected, atol=1e-9)
+    expected = [-0.0102539062, 0.1147460938, 0.9672851562, -0.0717773438]
+    np.testing.assert_allclose(weights[17, 2:6], expected, atol=1e-9)
+    np.testing.assert_allclose(weights[18, 3:7], expected[::-1], atol=1e-9)
+    assert weights[0, 0] == pytest.approx(1 + 0.1098632812)  # both taps outside are the edge's
+
+
+@pytest.mark.parametrize("size", [(5, 3), (20, 12), (31, 50)])
+def test_pillows_border_is_pillows(size):
+    image = np.random.default_rng(0).uniform(0, 1, (20, 12)).astype(np.float32)
+    expected = Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC)
+    found = resize.bicubic(jnp.asarray(image)[..., None], size, like="pillow")[..., 0]
+    np.testing.assert_allclose(found, np.asarray(expected), atol=2e-6)
+    with pytest.raises(errors.InputError, match="bicubic like='pilow'.*Did you mean 'pillow'"):
+        resize.bicubic(jnp.asarray(image)[..., None], size, like="pilow")

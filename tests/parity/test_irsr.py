@@ -8,13 +8,15 @@ import importlib.util
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.conftest import SHARED
 from wxjax.interop import resshift_shapes, torch_weights
 from wxjax.nn import experts
-from wxjax.systems.irsr import unet
+from wxjax.ops import resize
+from wxjax.systems.irsr import diffusion, unet
 
 FIXTURES = SHARED / "fixtures"
 
@@ -137,3 +139,124 @@ def test_numbers_of_parameters_are_the_published_ones(changes, expected):
         assert found == expected
     if not changes:
         assert len(resshift_shapes.shapes(model)) == 540
+
+
+# ---------------------------------------------------------------- diffusion
+
+
+def test_schedules_equal_the_official_ones_exactly():
+    arrays = load("dwtdiff_3")
+    plan, deterministic = diffusion.schedule(15), diffusion.update(diffusion.schedule(15), 0.0)
+    named = dict(
+        sqrt_etas=plan.sqrt_eta,
+        etas=plan.eta,
+        etas_prev=plan.eta_before,
+        alpha=plan.alpha,
+        posterior_variance=plan.variance,
+        posterior_variance_clipped=plan.variance_clipped,
+        posterior_log_variance_clipped=np.log(plan.variance_clipped),
+        posterior_mean_coef1=plan.eta_before / plan.eta,
+        posterior_mean_coef2=plan.alpha / plan.eta,
+        weight_loss_mse=diffusion.loss_weight(plan, "xstart", weighted=True),
+        ddim_k=deterministic.k,
+        ddim_m=deterministic.m,
+        ddim_j=deterministic.j,
+    )
+    for name, values in named.items():
+        expected = arrays[f"out/f64_T15_{name}"]
+        np.testing.assert_allclose(values, expected, rtol=1e-10, atol=1e-12, err_msg=name)
+    five = diffusion.respace(plan, 5, "official")
+    np.testing.assert_array_equal(five.steps, arrays["out/T15r5_timestep_map"])
+    np.testing.assert_allclose(five.sqrt_eta, arrays["out/f64_T15r5_sqrt_etas"], rtol=1e-12)
+
+
+def test_single_steps_equal_the_official_ones():
+    arrays = load("dwtdiff_3")
+    plan, t = diffusion.schedule(15), jnp.asarray(arrays["in/t"])
+    x0, y, noise = (jnp.asarray(last(arrays[f"in/{n}"])) for n in ("x0", "z_y", "noise"))
+    xt = diffusion.noised(plan, x0, y, t, noise)
+    mean, variance = diffusion.posterior(plan, xt, x0, t)
+    scaled = xt / diffusion.at(diffusion.input_scale(plan), t)
+    prior = diffusion.prior(plan, y, noise)
+    found = dict(x_t=xt, posterior_mean=mean, scale_input_latent=scaled, prior_sample=prior)
+    for name, value in found.items():
+        np.testing.assert_allclose(first(value), arrays[f"out/{name}"], atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(variance.ravel(), arrays["out/posterior_var_per_t"], atol=1e-6)
+    divisor = diffusion.input_scale(plan, "pixel")[arrays["in/t"]]
+    np.testing.assert_allclose(divisor, arrays["out/scale_input_pixel_divisor"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", diffusion.PREDICTIONS)
+def test_losses_equal_the_official_ones(kind):
+    arrays = load("dwtdiff_3")
+    plan, t = diffusion.schedule(15), jnp.asarray(arrays["in/t"])
+    x0, y, noise = (jnp.asarray(last(arrays[f"in/{n}"])) for n in ("x0", "z_y", "noise"))
+    xt = diffusion.noised(plan, x0, y, t, noise)
+    out = answer()
+    error = jnp.square(diffusion.target(plan, kind, x0, y, t, noise) - out).mean((1, 2, 3))
+    for name, weighted in (("mse", False), ("weighted", True)):
+        weight = diffusion.loss_weight(plan, kind, weighted)[arrays["in/t"]]
+        expected = arrays[f"out/loss_{kind}_{name}"]
+        np.testing.assert_allclose(weight * error, expected, rtol=2e-4, err_msg=name)
+    if kind.startswith("epsilon"):
+        found = first(diffusion.estimate(plan, kind, out, xt, y, t))[1]
+        expected = arrays[f"out/pred_z0_{kind}_first"]
+        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@functools.cache
+def answer():
+    """What the small network of the diffusion fixtures says to its four examples."""
+    net, variables, arrays = case(3)
+    plan, t = diffusion.schedule(15), jnp.asarray(arrays["in/t"])
+    x0, y, noise = (jnp.asarray(last(arrays[f"in/{n}"])) for n in ("x0", "z_y", "noise"))
+    scaled = diffusion.noised(plan, x0, y, t, noise) / diffusion.at(diffusion.input_scale(plan), t)
+    return jax.jit(net.apply)(variables, scaled, t, y)
+
+
+@functools.cache
+def chain(randomness: float, count: int, spacing: str, clip: bool = False):
+    net, variables, arrays = case(3)
+    plan = diffusion.schedule(15)
+    if count < 15:
+        plan = diffusion.respace(plan, count, spacing)
+    y = jnp.asarray(last(arrays["out/lr_up_bicubic"]))
+    drawn = jnp.concatenate([arrays["in/noise_steps"][:count], arrays["in/noise_T"][None]])
+    drawn = jnp.moveaxis(drawn, 2, -1)
+
+    @jax.jit
+    def run(variables):
+        network = lambda x, t: net.apply(variables, x, t, y)
+        return diffusion.sample(
+            plan, network, y, lambda i: drawn[i], randomness=randomness, clip=clip
+        )
+
+    final, states = run(variables)
+    return first(final), np.moveaxis(np.asarray(states[:, 0]), -1, 1)
+
+
+CHAINS = {
+    "ancestral15_final": (1.0, 15, "official"),
+    "ancestral15_clip_final": (1.0, 15, "official", True),
+    "ddim15_final": (0.0, 15, "official"),
+    "one_step_final": (0.0, 1, "endpoints"),
+    "ancestral_respaced5_final": (1.0, 5, "official"),
+    "ddim_respaced5_final": (0.0, 5, "official"),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_sampling_chains_equal_the_official_ones(name):
+    arrays = load("dwtdiff_3")
+    final, states = chain(*CHAINS[name])
+    np.testing.assert_allclose(final, arrays[f"out/{name}"], atol=2e-4)
+    kept = {"ancestral15_final": [0, 4, 9, 13], "ddim15_final": [0, 7]}.get(name)
+    if kept:
+        expected = arrays[f"out/{name.replace('final', 'after_step')}"]
+        np.testing.assert_allclose(states[kept], expected, atol=2e-4)
+
+
+def test_upsampling_equals_the_official_one():
+    arrays = load("dwtdiff_3")
+    found = resize.bicubic(jnp.asarray(last(arrays["in/lr"])), (32, 32), like="torch")
+    np.testing.assert_allclose(first(found), arrays["out/lr_up_bicubic"], atol=1e-5)

@@ -1,7 +1,8 @@
-"""Resizing: MATLAB's bicubic as two matrix products, and pixel (un)shuffling."""
+"""Resizing: the bicubics of three libraries as matrix products, and pixel (un)shuffling."""
 
 import functools
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,56 +12,87 @@ from jaxtyping import Array, Float
 from wxjax import errors
 
 
-def cubic(x: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """Keys' cubic convolution kernel with a = -0.5 (IEEE TASSP 1981, eq. 15); support 4."""
+class Convention(NamedTuple):
+    """How a library resizes: its kernel's a, what lies beyond the border, and whether it
+    stretches the kernel when shrinking."""
+
+    a: float
+    border: str
+    antialias: bool
+
+
+CONVENTIONS = {
+    "matlab": Convention(-0.5, "mirror", True),
+    "pillow": Convention(-0.5, "drop", True),
+    "torch": Convention(-0.75, "repeat", False),  # and OpenCV's INTER_CUBIC
+}
+
+
+def cubic(x: Float[np.ndarray, "*n"], a: float = -0.5) -> Float[np.ndarray, "*n"]:
+    """Keys' cubic convolution kernel (IEEE TASSP 1981, eq. 4, 15); support 4."""
     x = np.abs(x)
-    near = 1.5 * x**3 - 2.5 * x**2 + 1
-    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    far = a * (x**3 - 5 * x**2 + 8 * x - 4)
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
 @functools.lru_cache(maxsize=256)
-def bicubic_weights(before: int, after: int, antialias: bool = True) -> np.ndarray:
-    """The matrix `[after before]` of MATLAB's imresize along one axis, in float64.
+def bicubic_weights(
+    before: int, after: int, antialias: bool = True, like: str = "matlab"
+) -> np.ndarray:
+    """The matrix `[after before]` of a bicubic resize along one axis, in float64.
 
     Sample i of the result lies at (i + 0.5) before / after - 0.5. When shrinking, the
-    kernel is stretched by before / after (`antialias`). Taps beyond the border fall on
-    the image mirrored with its edge pixel doubled. Rows sum to 1.
+    kernel is stretched by before / after (`antialias`, and not for 'torch'). Taps beyond
+    the border fall, like 'matlab', on the image mirrored with its edge pixel doubled;
+    like 'pillow' they are dropped; like 'torch' they fall on the edge pixel. Rows sum to 1.
 
     Raises:
-      InputError: if a size is below 1.
+      InputError: if a size is below 1, or for another `like`.
     """
     for name, size in (("before", before), ("after", after)):
         if size < 1:
             raise errors.bad(name, size, "expected at least one pixel")
-    stretch = max(before / after, 1.0) if antialias else 1.0
+    if like not in CONVENTIONS:
+        raise errors.unknown("bicubic like", like, CONVENTIONS)
+    a, border, stretches = CONVENTIONS[like]
+    stretch = max(before / after, 1.0) if antialias and stretches else 1.0
     centre = (np.arange(after) + 0.5) * (before / after) - 0.5
     first = np.floor(centre - 2 * stretch).astype(int)
     taps = first[:, None] + np.arange(math.ceil(4 * stretch) + 2)
-    weights = cubic((centre[:, None] - taps) / stretch)
+    weights = cubic((centre[:, None] - taps) / stretch, a)
+    if border == "mirror":
+        inside = taps % (2 * before)
+        inside = np.where(inside < before, inside, 2 * before - 1 - inside)
+    else:
+        inside = np.clip(taps, 0, before - 1)
+    if border == "drop":
+        weights = np.where(inside == taps, weights, 0.0)
     weights /= weights.sum(1, keepdims=True)
-    mirrored = taps % (2 * before)
-    mirrored = np.where(mirrored < before, mirrored, 2 * before - 1 - mirrored)
     matrix = np.zeros((after, before))
-    np.add.at(matrix, (np.arange(after)[:, None], mirrored), weights)
+    np.add.at(matrix, (np.arange(after)[:, None], inside), weights)
     matrix.flags.writeable = False  # the cache hands the same array to everybody
     return matrix
 
 
 def bicubic(
-    x: Float[Array, "*b h w c"], size: tuple[int, int], *, antialias: bool = True
+    x: Float[Array, "*b h w c"],
+    size: tuple[int, int],
+    *,
+    antialias: bool = True,
+    like: str = "matlab",
 ) -> Float[Array, "*b H W c"]:
-    """Resizes to `size` = (height, width) as MATLAB's imresize(x, size, 'bicubic') does.
+    """Resizes to `size` = (height, width), by default as MATLAB's imresize(..., 'bicubic').
 
     Not clipped: cubic weights overshoot at edges by up to about 0.1 of the step.
-    Equal to Pillow's bicubic away from the border; Pillow drops the taps outside
-    where MATLAB mirrors. Same size in and out is the identity.
+    Pillow's differs from MATLAB's at the border only; PyTorch's has a sharper kernel and
+    does not blur before shrinking. Same size in and out is the identity.
 
     Raises:
-      InputError: if a size is below 1.
+      InputError: if a size is below 1, or for a `like` that is not in `CONVENTIONS`.
     """
-    rows = bicubic_weights(x.shape[-3], size[0], antialias)
-    columns = bicubic_weights(x.shape[-2], size[1], antialias)
+    rows = bicubic_weights(x.shape[-3], size[0], antialias, like)
+    columns = bicubic_weights(x.shape[-2], size[1], antialias, like)
     product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
     x = product("Hh,...hwc->...Hwc", jnp.asarray(rows, x.dtype), x)
     return product("Ww,...hwc->...hWc", jnp.asarray(columns, x.dtype), x)
