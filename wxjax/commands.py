@@ -33,7 +33,7 @@ def train(call: Call) -> None:
     allocator.keep_memory()
     settings.save(call.config, call.workdir)
     recipe = call.config.recipe
-    known = ("moei", "single")
+    known = ("moei", "single", "video")
     if recipe not in known:
         raise errors.unknown("config.recipe", recipe, known)
     importlib.import_module(f"wxjax.recipes.{recipe}").run(call.config, call.workdir)
@@ -59,6 +59,9 @@ def evaluate(call: Call) -> None:
     config = settings.load(call)
     if call.flags.degradation and call.flags.degradation not in DEGRADATIONS:
         raise errors.unknown("--degradation", call.flags.degradation, DEGRADATIONS)
+    if config.recipe == "video":
+        evaluate_clips(config, call)
+        return
     if not call.flags.data and config.recipe == "single":
         single.test(config, call.workdir, sources.open(config.data, "test"))
         print(f"report: {call.workdir / 'index.html'}")
@@ -95,6 +98,32 @@ def evaluate(call: Call) -> None:
     print(f"report: {out / 'index.html'}")
 
 
+def evaluate_clips(config, call: Call) -> None:
+    """`evaluate` of a video network: on its own test clips, or on a folder of clips."""
+    from wxjax.data import clips
+    from wxjax.recipes import video
+    from wxjax.report import clips as report
+
+    if not call.flags.data:
+        video.test(config, call.workdir, clips.open(config.data, "test"))
+        print(f"report: {call.workdir / 'index.html'}")
+        return
+    name = pathlib.Path(call.flags.data).resolve().name
+    out = pathlib.Path(call.flags.out or call.workdir / "evaluate" / name)
+    found = clips.scan(call.flags.data)
+    held = [film for film in found if film.split == "test"]
+    made = video.evaluate(config, call.workdir, out, clips.Folder(held or found))
+    report.build(out)
+    for variant, entry in made["variants"].items():
+        figures = ", ".join(
+            f"{name} {entry[name]['all']:.3f}"
+            for name in ("psnr", "ssim", "lpips")
+            if entry[name]["all"] is not None
+        )
+        print(f"{variant:8s} {figures}")
+    print(f"report: {out / 'index.html'}")
+
+
 class Labelled:
     """A source whose examples all carry one degradation."""
 
@@ -116,50 +145,85 @@ class Labelled:
 
 def restore(call: Call) -> None:
     """wxjax restore FILE|DIR ... --out=DIR [--workdir=DIR] [--model=DIR|identity] [--overwrite]
-    [--memory=8GiB] [--devices=N]
+    [--memory=8GiB] [--devices=N] [--noreference] [--noscene-reset] [--reset-every=N]
 
     Cleans photographs: JPEG, PNG, TIFF, WebP in, the same kind out, with profile, EXIF,
     depth and alpha kept, and a JSON record beside each. Folders are mirrored; a broken
     file is listed and the rest goes on (exit code 1); run again, only what is missing
     or changed is done.
 
+    Films (.mp4 .m4v .mov .mkv .webm) frame by frame, times, depth, colour tags and sound
+    kept; with a video network (configs/mofme_video.py) each frame sees the one restored
+    before, and a folder is the frames of one film. Killed, a film goes on from its last
+    complete segment. --noreference restores frame by frame, --noscene-reset keeps the
+    reference over a cut.
+
     examples:
       wxjax restore photo.jpg --out=restored
+      wxjax restore clip.mp4 --out=restored --model=runs/mofme_video
       wxjax restore holiday/ --out=restored --workdir=runs/moei
       wxjax restore holiday/ --out=restored --tile-mode=average  no lattice on skies, 4x the time
       wxjax restore holiday/ --out=restored --model=dehazexl    a folder from `wxjax convert`
       wxjax restore holiday/ --out=copy --model=identity
       wxjax restore mosaic.tif --out=restored --memory=8GiB     any size, within the memory
     """
-    from wxjax.restore import photo
+    from wxjax.restore import photo, video
 
     if not call.arguments:
         raise errors.InputError("restore: expected files or folders, for example photo.jpg.")
     out = pathlib.Path(call.flags.out or "restored")
     model = call.flags.model
-    if model == "identity":
-        restorer, about = photo.identity, {"model": "identity"}
-    elif model and not (pathlib.Path(model) / "config.json").is_file():
+    if model and model != "identity" and not (pathlib.Path(model) / "config.json").is_file():
         expected = "expected 'identity' or a folder that train or convert wrote"
         raise errors.bad("--model", model, f"{expected} (it holds no config.json)")
-    else:
-        restorer, about = photo_restorer(
-            call._replace(workdir=pathlib.Path(model)) if model else call
-        )
-    report = photo.restore(
-        call.arguments, out, restorer, settings=about, overwrite=call.flags.overwrite
-    )
-    if report.failed:  # 2 where nothing at all could be done, 1 where the rest went well
-        sys.exit(1 if report.done or report.skipped else 2)
+    if model and model != "identity":
+        call = call._replace(workdir=pathlib.Path(model))
+    remembers = model != "identity" and settings.load(call).recipe == "video"
+    films = [
+        name
+        for name in call.arguments
+        if video.is_film(name) or (remembers and pathlib.Path(name).is_dir())
+    ]
+    pictures = [name for name in call.arguments if name not in films]
+    reports = []
+    if films:
+        from wxjax.report import film
+
+        stream, about = film_stream(call, remembers)
+        options = dict(settings=about, overwrite=call.flags.overwrite, plot=film.draw)
+        reports.append(video.restore(films, out, stream, **options))
+    if pictures:
+        restorer, about = photo_restorer(call)
+        options = dict(settings=about, overwrite=call.flags.overwrite)
+        reports.append(photo.restore(pictures, out, restorer, **options))
+    if any(report.failed for report in reports):
+        # 2 where nothing at all could be done, 1 where the rest went well
+        sys.exit(1 if any(report.done or report.skipped for report in reports) else 2)
+
+
+def film_stream(call: Call, remembers: bool):
+    """What restores films, and its settings: the network's own stream, else frame by frame."""
+    from wxjax.recipes import video
+    from wxjax.restore.video import EachFrame
+
+    if not remembers:
+        restorer, about = photo_restorer(call)
+        return EachFrame(restorer), about
+    config = settings.load(call)
+    video.allow(config, call.flags["scene-reset"].value, call.flags["reset-every"].value)
+    return video.streamer(config, call.workdir, call.flags.reference)
 
 
 def photo_restorer(call: Call):
     """The workdir's system as a function of one float32 picture, and its settings."""
     from wxjax.recipes import evidence, pictures, single
+    from wxjax.restore import photo
 
+    if call.flags.model == "identity":
+        return photo.identity, {"model": "identity"}
     config = settings.load(call)
     pictures.allow(config, call.flags.memory, call.flags.devices)
-    if config.recipe == "single":
+    if config.recipe in ("single", "video"):
         return single.restorer(config, call.workdir)
     task, variables, about = evidence.system(config, call.workdir)
     program = pictures.program(task, variables, config.tiles)
@@ -218,7 +282,7 @@ def plan(call: Call) -> None:
     if call.config is not None:
         task, variables = pictures.blank(config)
     else:
-        trained = single.system if config.recipe == "single" else evidence.system
+        trained = evidence.system if config.recipe == "moei" else single.system
         task, variables, _ = trained(config, workdir)
     made = pictures.plans(pictures.program(task, variables, config.tiles), call.arguments)
     for name, entry in zip(call.arguments, made, strict=True):

@@ -36,6 +36,20 @@ class Parts(NamedTuple):
     passes: int = 1
 
 
+class Stream(NamedTuple):
+    """Inference frame by frame, in constant memory and without looking ahead.
+
+    Attributes:
+      init_state: `(height, width) -> state`, a dict of arrays that can be saved.
+      step: `(variables, state, frame [h w 3], remember=True) -> (state, frame, said)`; pure.
+      reset: `(state) -> state` that knows no frame before.
+    """
+
+    init_state: Callable[..., dict[str, Any]]
+    step: Callable[..., tuple[dict[str, Any], Any, dict[str, Any]]]
+    reset: Callable[..., dict[str, Any]]
+
+
 class Task(NamedTuple):
     """A system as five pure functions.
 
@@ -49,6 +63,7 @@ class Task(NamedTuple):
       parts: `predict` in pieces, where the system can.
       prepare: `(variables) -> variables` with what depends on the weights alone, computed
         once a checkpoint.
+      stream: video, where the system has one that remembers.
     """
 
     init: Callable[..., Variables]
@@ -58,9 +73,14 @@ class Task(NamedTuple):
     summarize: Callable[[list[Row]], dict[str, float]]
     parts: Parts | None = None
     prepare: Callable[[Variables], Variables] = lambda variables: variables
+    stream: Stream | None = None
 
 
-SYSTEMS = {"moei": "wxjax.systems.moei.task", "mofme": "wxjax.systems.mofme.task"}
+SYSTEMS = {
+    "moei": "wxjax.systems.moei.task",
+    "mofme": "wxjax.systems.mofme.task",
+    "mofme_video": "wxjax.systems.mofme.video",
+}
 
 
 def load(config) -> Task:

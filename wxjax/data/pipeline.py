@@ -9,7 +9,7 @@ import numpy as np
 
 from wxjax import errors
 from wxjax.data import sources
-from wxjax.data.transforms import Window
+from wxjax.data.transforms import ClipWindow, Window
 
 _ENDLESS = 2**60
 
@@ -77,7 +77,8 @@ def train_batches(
     """Endless batches; the n-th depends on `seed` and n alone, whatever `threads` is.
 
     Args:
-      source: at least one example with a target.
+      source: at least one example with a target; where its attribute `clips` is true,
+        examples are [t h w 3], and so are the images of a batch [b t h w 3].
       crops: curriculum of crop sizes over equal parts of `num_steps`.
       augment: 'none', 'flip' or 'dihedral'.
       emphasis: how much severe examples, and windows rich in edges, are preferred
@@ -100,7 +101,7 @@ def train_batches(
     stream = Stream(
         source, seed=seed, num_positions=num_steps * batch_size, emphasis=emphasis, late=late
     )
-    window = Window(
+    window = (ClipWindow if getattr(source, "clips", False) else Window)(
         tuple(crops),
         num_steps=num_steps,
         batch_size=batch_size,

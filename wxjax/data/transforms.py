@@ -61,7 +61,8 @@ class Window(grain.transforms.MapWithIndex):
         windows = [_window(pair, crop, rng) for _ in range(2 if weighted else 1)]
         pair = max(windows, key=edge_energy) if weighted else windows[0]
         pair = _turned(pair, self.augment, rng).astype(np.float32) / np.float32(255)
-        images = {"image": pair[..., :3], "target": pair[..., 3:]}
+        half = pair.shape[-1] // 2
+        images = {"image": pair[..., :half], "target": pair[..., half:]}
         arrays = {name: np.ascontiguousarray(value) for name, value in images.items()}
         return {**arrays, **{name: element[name] for name in ARRAYS[2:]}}
 
@@ -70,6 +71,27 @@ class Window(grain.transforms.MapWithIndex):
         step = position // self.batch_size
         part = step * len(self.crops) // max(1, self.num_steps)
         return self.crops[min(part, len(self.crops) - 1)]
+
+
+class ClipWindow(Window):
+    """The same window and turn for every frame of a clip `[t h w 3]`, and for its target."""
+
+    def map_with_index(self, index: int, element: dict[str, Any]) -> dict[str, Any]:
+        folded = {name: fold(element[name]) for name in ARRAYS[:2] if name in element}
+        out = super().map_with_index(index, {**element, **folded})
+        return {**out, **{name: unfold(out[name]) for name in ARRAYS[:2]}}
+
+
+def fold(clip: np.ndarray) -> np.ndarray:
+    """Frames `[t h w 3]` as channels `[h w 3t]`."""
+    t, h, w, c = clip.shape
+    return clip.transpose(1, 2, 0, 3).reshape(h, w, t * c)
+
+
+def unfold(channels: np.ndarray) -> np.ndarray:
+    """Channels `[h w 3t]` as frames `[t h w 3]`."""
+    h, w, c = channels.shape
+    return np.ascontiguousarray(channels.reshape(h, w, c // 3, 3).transpose(2, 0, 1, 3))
 
 
 def continued(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -37,6 +37,7 @@ class Protocol(NamedTuple):
       shrink: how pictures are averaged down to about 256 pixels before SSIM: 'none',
         'adaptive' (bins of PyTorch's adaptive_avg_pool2d) or 'whole' (whole blocks
         only, the rest is cut off).
+      ssim_values: of SSIM where they are not those of PSNR.
       floor: added to the MSE inside the logarithm; without it equal pictures give +inf.
       size: (height, width) both pictures are resized to first (Pillow's bicubic).
       warning: said once a process.
@@ -45,6 +46,7 @@ class Protocol(NamedTuple):
     values: str = "rgb"
     window: str = "gaussian"
     shrink: str = "none"
+    ssim_values: str = ""
     floor: float = 0.0
     size: tuple[int, int] | None = None
     warning: str = ""
@@ -64,6 +66,7 @@ PROTOCOLS = {
     ),
     "reside-rgb": Protocol(shrink="adaptive"),
     "mofme-480x720": Protocol(shrink="whole", floor=1e-8, size=_MOFME_SIZE),
+    "rvsd": Protocol(ssim_values="y"),
     "dwt-fork-global": Protocol(
         window="global",
         warning="dwt-fork-global takes SSIM over one window, the whole picture: it is near 1 for "
@@ -76,7 +79,8 @@ restormer-y: Restormer's evaluate_PSNR_SSIM.m; weatherdiff-y: WeatherDiffusion's
 utils/metrics.py; histoformer-y: Histoformer's compute_psnr.py (it also resizes a
 picture that does not fit without a word; here that is an error); reside-rgb:
 DehazeFormer's test.py, which scores floats, here the file; mofme-480x720: MoFME with
-piq's SSIM, also on floats there.
+piq's SSIM, also on floats there; rvsd: the authors' script, pyiqa's PSNR on RGB and SSIM
+on Y, a mean over frames of each video and then over videos.
 """
 
 
@@ -197,7 +201,7 @@ def _ssim(pictures: Sequence[np.ndarray], rules: Protocol) -> np.ndarray:
     """Of each picture against the last: mean over positions of the window, then channels."""
 
     def values(picture: np.ndarray) -> np.ndarray:
-        return _values(picture, rules.values)
+        return _values(picture, rules.ssim_values or rules.values)
 
     if rules.shrink != "none":
         pictures = [_shrink(values(picture), rules) for picture in pictures]

@@ -19,7 +19,7 @@ from wxjax.recipes import evidence, pictures, stages
 from wxjax.report import build
 from wxjax.train import weights
 
-NAMES = {"moei": "DehazeXL", "mofme": "MoFME"}
+NAMES = {"moei": "DehazeXL", "mofme": "MoFME", "mofme_video": "MoFME, video"}
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:

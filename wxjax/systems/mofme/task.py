@@ -15,7 +15,13 @@ from wxjax.nn import balance, routing
 from wxjax.ops import tile
 from wxjax.systems.mofme import blocks
 from wxjax.systems.mofme.blocks import Gate
-from wxjax.systems.mofme.network import Network, build, normalise, start_as_published
+from wxjax.systems.mofme.network import (
+    NO_REFERENCE,
+    Network,
+    build,
+    normalise,
+    start_as_published,
+)
 from wxjax.task import Task
 
 BALANCE = ("switch", "importance", "load", "z")
@@ -107,7 +113,10 @@ def predict(net: Network, tiles: Any, variables, batch: Mapping) -> dict[str, An
     """
 
     def run(images):
-        restored, gate = net.apply(variables, normalise(images))
+        given = normalise(images)
+        if net.in_channels == 6:  # a photograph is a frame with none before it
+            given = jnp.concatenate([given, jnp.full_like(given, NO_REFERENCE)], -1)
+        restored, gate = net.apply(variables, given)
         said = {} if gate is None else routing.statistics(gate.weights, net.gating.top_k)
         return restored, {f"gate_{name}": value for name, value in said.items()}
 

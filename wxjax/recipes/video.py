@@ -1,0 +1,188 @@
+"""One network for video: trains on clips, measures it streaming, reports.
+
+A stage whose product stands in the workdir is skipped; a killed run goes on where it was.
+"""
+
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from wxjax import errors, files
+from wxjax.data import clips, films, sources
+from wxjax.evaluate import streaming
+from wxjax.metrics import temporal
+from wxjax.recipes import evidence, single, stages
+from wxjax.report import clips as report
+from wxjax.train import weights
+
+FLAT = 20  # frames that the drift is told from, at the beginning and at the end
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Trains what is missing, measures it on the test clips, and writes the report."""
+    if config.data.name == "embedded":
+        print(films.describe())
+    load = functools.cache(lambda split: clips.open(config.data, split))
+    folder = workdir / "system"
+    if not (folder / "weights.json").exists():
+        name = config.stage
+        variables = stages.train(
+            stages.stage_config(config, name, name),
+            load("train"),
+            workdir / name,
+            name=name,
+            validation=validation_batch(load("val_router"), config.data.crops[0]),
+        )
+        weights.save(folder, variables, evidence.provenance(config, load("train")))
+    test(config, workdir, load("test"))
+
+
+def test(config: ConfigDict, workdir: pathlib.Path, source: Any) -> None:
+    """Rows, summary and report on `source`; skipped where they stand already."""
+    stamp = {
+        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
+        "data_hash": sources.fingerprint(source),
+        "protocol": config.evaluate.protocol,
+        "tiles": config.tiles.to_dict(),
+        "cuts": config.video.cuts.to_dict(),
+    }
+    done = workdir / "evaluated.json"
+    if not done.exists() or files.read_json(done) != stamp:
+        evaluate(config, workdir, workdir, source)
+        files.write_json(done, stamp)
+    report.build(workdir)
+
+
+def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path, source: Any) -> dict:
+    """Measures the input, frame by frame, and with the frame before; written under `out`.
+
+    Rows of every frame and of every clip, `video.json` of their means, and samples.
+    """
+    task, variables, about = single.system(config, workdir)
+    streamers = {
+        "frame": streaming.Streamer(task, variables, remember=False),
+        "video": streaming.Streamer(task, variables),
+    }
+    shown: dict[str, Any] = {}
+
+    def keep(name: str, found: Mapping[str, Any]) -> None:
+        if not shown:
+            shown.update({variant: clip for variant, clip in found.items() if clip is not None})
+
+    examples = (source[i] for i in range(len(source)))
+    protocol = config.evaluate.protocol
+    measured = streaming.run(streamers, examples, task.measure, protocol=protocol, keep=keep)
+    for name, rows in zip(("frames", "clips"), measured, strict=True):
+        files.write_jsonl(out / f"per_{name.removesuffix('s')}.jsonl", rows)
+    made = {
+        "model": single.NAMES.get(config.system, config.system),
+        "protocol": protocol,
+        "flow": temporal.FLOW,
+        "clips": len(source),
+        "variants": {name: means(name, *measured) for name in streaming.VARIANTS},
+        "gates": gates(measured[0]),
+        "drift": drift(config, streamers, task),
+        **about,
+        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
+        "test_hash": sources.fingerprint(source),
+    }
+    files.write_json(out / "video.json", made)
+    report.samples(out / "samples", shown)
+    return made
+
+
+def means(variant: str, frames: Sequence[Mapping], clips: Sequence[Mapping]) -> dict:
+    """Every score of one variant, over frames of a clip and then clips; first frames apart."""
+    chosen = [row for row in frames if row["variant"] == variant]
+    parts = {"all": slice(None), "first": slice(0, 1), "later": slice(1, None)}
+    metrics = ("psnr", "ssim", "lpips")
+    found: dict[str, Any] = {
+        name: {part: streaming.by_video(chosen, name, cut) for part, cut in parts.items()}
+        for name in metrics
+    }
+    steady = [row["metrics"] for row in clips if row["variant"] == variant]
+    for name in ("warping", "warping_floor", "tof", "difference"):
+        values = [row[name] for row in steady if name in row]
+        found[name] = float(np.mean(values)) if values else None
+    spent = [row["latency_ms"] for row in chosen if "latency_ms" in row]
+    found["latency_ms"] = float(np.median(spent)) if spent else None
+    return found
+
+
+def gates(frames: Sequence[Mapping]) -> dict[str, Any] | None:
+    """Expert weights `[l e]` and experts kept, of first frames and of the rest."""
+    chosen = [row for row in frames if row["variant"] == "video" and "usage" in row]
+    if not chosen:
+        return None
+    first, later = ([r for r in chosen if r["referenced"] == bool(i)] for i in (0, 1))
+    return {
+        name: {
+            "frames": len(rows),
+            "usage": np.mean([row["usage"] for row in rows], 0).tolist(),
+            "count": float(np.mean([row["count"] for row in rows])),
+            "entropy": float(np.mean([row["entropy"] for row in rows])),
+        }
+        for name, rows in (("first", first), ("later", later))
+        if rows
+    }
+
+
+def drift(config: ConfigDict, streamers: Mapping[str, Any], task: Any) -> dict | None:
+    """PSNR frame by frame over one long scene, and its change from beginning to end, dB."""
+    if config.data.name != "embedded":
+        return None
+    example = clips.open(config.data, "drift")[0]
+    out: dict[str, Any] = {}
+    for name, streamer in streamers.items():
+        restored, _ = streaming.restore(streamer, example["image"])
+        gap = (restored.astype(np.float32) - example["target"]) / 255
+        psnr = -10 * np.log10(np.mean(gap**2, (1, 2, 3)) + 1e-10)
+        flat = min(FLAT, len(psnr) // 4)
+        change = float(psnr[-flat:].mean() - psnr[flat : 2 * flat].mean())
+        out[name] = {"psnr": np.round(psnr, 4).tolist(), "change": change}
+    return out
+
+
+def streamer(config: ConfigDict, workdir: pathlib.Path, remember: bool = True):
+    """The network as a stream of frames, and its settings, for `restore/video.py`."""
+    task, variables, about = single.system(config, workdir)
+    return streaming.Streamer(task, variables, remember), {
+        "model": single.NAMES.get(config.system, config.system),
+        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
+        "commit": about.get("commit"),
+        "tile": config.tiles.tile,
+        "overlap": config.tiles.overlap,
+        "blend": config.tiles.blend,
+        "cuts": config.video.cuts.to_dict(),
+        "remember": remember,
+    }
+
+
+def allow(config: ConfigDict, scene_reset: bool, every: int) -> None:
+    """Puts what the command line says about resets where the task finds it."""
+    if config.system != "mofme_video":
+        if not scene_reset or every:
+            raise errors.InputError("--noscene-reset, --reset-every: this model has no reference.")
+        return
+    with config.unlocked():
+        config.video.cuts.detect = config.video.cuts.detect and scene_reset
+        config.video.cuts.every = every or config.video.cuts.every
+
+
+def validation_batch(source: Any, side: int, most: int = 12) -> dict:
+    """The middle `side` x `side` pixels of the first clips of a source."""
+    found = [source[i] for i in range(min(len(source), most))]
+
+    def middle(clip: np.ndarray) -> np.ndarray:
+        y, x = (max(0, (length - side) // 2) for length in clip.shape[1:3])
+        return clip[:, y : y + side, x : x + side]
+
+    return {
+        "image": np.stack([middle(e["image"]) for e in found]) / np.float32(255),
+        "target": np.stack([middle(e["target"]) for e in found]),
+        "kind": [e["kind"] for e in found],
+    }

@@ -1,0 +1,170 @@
+"""MoFME on clips as a task: trained on its own outputs as often as on the truth.
+
+A reference that is always the true frame before teaches a network to trust what it will
+never see again; so part of the references are its own outputs (scheduled sampling), part
+are missing, as at a scene's first frame, and part are noisy or shifted by a pixel.
+
+Axes: b clips, t frames, h w height width.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import FrozenConfigDict
+
+from wxjax import errors
+from wxjax.losses import terms
+from wxjax.nn import routing
+from wxjax.systems.mofme import streaming
+from wxjax.systems.mofme import task as images
+from wxjax.systems.mofme.network import NO_REFERENCE, Network, build, normalise
+from wxjax.task import Stream, Task
+
+
+class Exposure(NamedTuple):
+    """What a frame sees for its reference in training.
+
+    Attributes:
+      own: share of references that are the network's own output for the frame before: a
+        weight of `losses/terms.py`, so that it can rise with the step. The rest is the truth.
+      drop: share that is missing.
+      noise: standard deviation, in [0, 1], at most: each clip draws its own.
+      shift: pixels that the reference is moved by, at most.
+    """
+
+    own: Any = 0.5
+    drop: float = 0.1
+    noise: float = 0.02
+    shift: int = 1
+
+
+def make(config) -> Task:
+    """The task; checks what the config says about model, losses, tiles and references."""
+    base = images.make(config)
+    net = build(images.plain(config.model))
+    if net.in_channels != 6:
+        expected = "expected 6: a frame and its reference"
+        raise errors.bad("config.model.in_channels", net.in_channels, expected)
+    tiles = FrozenConfigDict(config.tiles.to_dict())
+    reading = {name: value for name, value in config.video.to_dict().items() if name != "cuts"}
+    exposure = Exposure(**reading)
+    for name in ("drop", "noise"):
+        if not 0 <= getattr(exposure, name) <= 1:
+            raise errors.bad(f"config.video.{name}", getattr(exposure, name), "expected 0 to 1")
+    return base._replace(
+        loss=functools.partial(loss, net, dict(config.losses), dict(config.balance), exposure),
+        predict=functools.partial(predict, net, base.predict),
+        measure=functools.partial(measure, base.measure),
+        stream=Stream(
+            streaming.init_state,
+            functools.partial(streaming.step, net, tiles, streaming.settings(config.video.cuts)),
+            streaming.reset,
+        ),
+    )
+
+
+def loss(
+    net: Network,
+    weights: Mapping,
+    balances: Mapping,
+    exposure: Exposure,
+    variables,
+    batch,
+    key,
+    step,
+):
+    """The image task's loss, averaged over a clip's frames, each with a reference.
+
+    No gradient flows through a reference. Logged besides: PSNR of the first frame (no
+    reference) and of the last.
+    """
+    image, target = (batch[name].swapaxes(0, 1) for name in ("image", "target"))
+    own = terms.weight_at(exposure.own, step, "own")
+
+    def frame(before, item):
+        number, x, truth, truth_before = item
+        inner, outer = jax.random.split(jax.random.fold_in(key, number))
+        reference = expose(exposure, own, inner, before, truth_before)
+        reference = jnp.where(number == 0, NO_REFERENCE, reference)
+        both = jnp.concatenate([normalise(x), reference], -1)
+        output, gate = net.apply(variables, both, True, rngs={"dropout": outer})
+        values = terms.image_terms(tuple(weights), output, truth, x)
+        total, logs = terms.total(values, weights, step)
+        if gate is not None:
+            found = images.balance_terms(net, gate)
+            logs |= {f"balance_{name}": value for name, value in found.items()}
+            logs["experts"] = (gate.weights > 0).sum(-1).mean(dtype=jnp.float32)
+            total += sum(
+                terms.weight_at(w, step, name) * found[name] for name, w in balances.items()
+            )
+        error = jnp.mean((output - truth) ** 2, (1, 2, 3))
+        logs["psnr"] = -10 * jnp.log10(error + 1e-10).mean()
+        return jax.lax.stop_gradient(jnp.clip(output, 0, 1)), (total, logs)
+
+    t = image.shape[0]
+    truth_before = jnp.concatenate([target[:1], target[:-1]])
+    items = jnp.arange(t), image, target, truth_before
+    _, (total, logs) = jax.lax.scan(frame, jnp.zeros_like(image[0]), items, unroll=unroll())
+    means = {name: value.mean() for name, value in logs.items()}
+    return total.mean(), (
+        {**means, "psnr_first": logs["psnr"][0], "psnr_last": logs["psnr"][-1]},
+        {},
+    )
+
+
+def unroll() -> bool:
+    """Whether frames are laid out one after the other: on a CPU a loop's convolutions crawl.
+
+    Measured on 2 cores, a training step of 3 frames of 96x96, batch 2: 10 s in a loop.
+    """
+    return jax.default_backend() == "cpu"
+
+
+def expose(exposure: Exposure, own: Any, key: Any, output: Any, truth: Any):
+    """The reference `[b h w 3]` in [-1, 1] of one frame, from the output or the truth before."""
+    keys = jax.random.split(key, 5)
+    b = output.shape[0]
+    draw = lambda key: jax.random.uniform(key, (b, 1, 1, 1))
+    amount = exposure.noise * draw(keys[0])
+    worn = truth + amount * jax.random.normal(keys[1], truth.shape)
+    move = jax.random.randint(keys[2], (2,), -exposure.shift, exposure.shift + 1)
+    worn = jnp.clip(jnp.roll(worn, move, (1, 2)), 0, 1)
+    reference = normalise(jnp.where(draw(keys[3]) < own, output, worn))
+    return jnp.where(draw(keys[4]) < exposure.drop, NO_REFERENCE, reference)
+
+
+def predict(net: Network, still, variables, batch: Mapping) -> dict[str, Any]:
+    """Restores clips `[b t h w 3]`, each frame with the one restored before; else photographs.
+
+    Returns:
+      `image` alike, unclipped, and of every frame `gate_count [b t l]`, `gate_histogram
+      [b t l s]`, `gate_usage [b t l e]`, `gate_entropy [b t l]`. Scene cuts are the
+      stream's to find: a clip is one scene.
+    """
+    if "image" not in batch or batch["image"].ndim == 4:
+        return still(variables, batch)
+
+    def frame(reference, x):
+        restored, gate = net.apply(variables, jnp.concatenate([normalise(x), reference], -1))
+        said = {} if gate is None else routing.statistics(gate.weights, net.gating.top_k)
+        return normalise(jnp.clip(restored, 0, 1)), (restored, said)
+
+    frames = batch["image"].swapaxes(0, 1)
+    start = jnp.full(frames.shape[1:], NO_REFERENCE, jnp.float32)
+    _, (restored, said) = jax.lax.scan(frame, start, frames, unroll=unroll())
+    named = {f"gate_{name}": value.swapaxes(0, 1) for name, value in said.items()}
+    return {"image": restored.swapaxes(0, 1), **named}
+
+
+def measure(still, outputs: Mapping, batch: Mapping) -> dict[str, np.ndarray]:
+    """The image measures of every frame, averaged over each clip; photographs as they are."""
+    image, target = np.asarray(outputs["image"]), np.asarray(batch["target"])
+    if image.ndim == 4:
+        return still(outputs, batch)
+    flat = lambda x: x.reshape(-1, *x.shape[2:])
+    values = still({"image": flat(image)}, {"target": flat(target)})
+    return {name: x.reshape(image.shape[:2]).mean(1) for name, x in values.items()}
