@@ -15,7 +15,8 @@ import pytest
 from tests.conftest import SHARED
 from wxjax.interop import resshift_shapes, torch_weights
 from wxjax.nn import experts
-from wxjax.ops import resize
+from wxjax.ops import resize, wavelet
+from wxjax.systems.irsr import codec as codecs
 from wxjax.systems.irsr import diffusion, unet
 
 FIXTURES = SHARED / "fixtures"
@@ -260,3 +261,69 @@ def test_upsampling_equals_the_official_one():
     arrays = load("dwtdiff_3")
     found = resize.bicubic(jnp.asarray(last(arrays["in/lr"])), (32, 32), like="torch")
     np.testing.assert_allclose(first(found), arrays["out/lr_up_bicubic"], atol=1e-5)
+
+
+# ---------------------------------------------------------------- wavelets and codecs
+
+
+def same_case(name, mode, levels, size, arrays):
+    """Compares one transform of the wavelet fixture, and its inverse."""
+    h, w = size
+    x = arrays[f"in/img_{h}x{w}"][..., None]
+    settings = (name, levels, mode)
+    bands = jax.jit(wavelet.forward, static_argnums=(1, 2, 3))(x, *settings)
+    key = f"out/{name}_{mode}_L{levels}_{h}x{w}/"
+    named = {f"cA{levels}": bands.low}
+    for level, details in zip(range(levels, 0, -1), bands.details, strict=True):
+        for letter, band in zip("HVD", details, strict=True):
+            named[f"c{letter}{level}"] = band
+    for part, found in named.items():
+        np.testing.assert_allclose(found[..., 0], arrays[key + part], atol=1e-5, err_msg=key)
+    again = jax.jit(wavelet.inverse, static_argnums=(1, 2, 3))(bands, (h, w), name, mode)
+    np.testing.assert_allclose(again, x, atol=1e-5, err_msg=key)
+
+
+def wavelet_cases():
+    path = FIXTURES / "dwt_1.npz"
+    if not path.exists():
+        return []
+    return json.loads(str(np.load(path, allow_pickle=False)["config"]))["cases"]
+
+
+@pytest.mark.parametrize("kept", range(4))
+def test_wavelets_equal_the_reference(kept):
+    arrays = load("dwt_1")
+    cases = wavelet_cases()
+    assert len(cases) == 52
+    for name, mode, levels, size in cases[kept::4]:
+        same_case(name, mode, levels, size, arrays)
+
+
+def test_codecs_equal_the_source_documents():
+    arrays = load("dwt_2")
+    x, y = (jnp.asarray(last(arrays[f"in/{name}"])) for name in ("x", "y_up"))
+    weights = official_state(arrays)
+    learned = {
+        "down": {"kernel": weights["down.weight"].transpose(2, 3, 1, 0)},
+        "up": {"kernel": weights["up.weight"][:, :, ::-1, ::-1].transpose(2, 3, 0, 1)},
+    }
+    for name in learned:
+        learned[name]["bias"] = weights[f"{name}.bias"]
+    named = {
+        "ll": ("LL_only", "decode_with_bands_of_y"),
+        "fullband": ("FullBand", "decode_with_level1_of_y"),
+        "allbands": ("AllBands", "decode"),
+        "allbands_learnable": ("Learnable", "decode"),
+        "packed": ("Packed48", None),
+    }
+    for kind, (official, decoded) in named.items():
+        codec = codecs.Codec(kind)
+        params = learned if kind == "allbands_learnable" else {}
+        encoded = codecs.encode(codec, params, x)
+        expected = arrays[f"out/{official}/z"]
+        np.testing.assert_allclose(first(encoded.z), expected, atol=1e-5, err_msg=kind)
+        if decoded:
+            side = codecs.encode(codec, params, y).side
+            found = first(codecs.decode(codec, params, encoded.z, side, x.shape[1:3]))
+            expected = arrays[f"out/{official}/{decoded}"]
+            np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=kind)
