@@ -1,5 +1,6 @@
 """The routing half of a summary: what the router did, how sure it was, what it cost."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -118,3 +119,25 @@ def _severity(table: Table) -> list[dict]:
             }
         )
     return rows
+
+
+def experts(rows: Iterable[Mapping]) -> dict[str, dict]:
+    """What a gate over tokens did with each degradation: means over its images.
+
+    Of rows with `gate`; `usage [l e]` mean weight of every expert in every block, `count
+    [l]` experts a token kept, `entropy [l]` of its weights in nats. Empty without gates.
+    """
+    by_kind: dict[str, list] = {}
+    for row in rows:
+        if row.get("gate"):
+            by_kind.setdefault(row["degradation"], []).append(row["gate"])
+    return {
+        kind: {
+            "images": len(gates),
+            **{
+                name: np.mean([gate[name] for gate in gates], 0).tolist()
+                for name in ("usage", "count", "entropy")
+            },
+        }
+        for kind, gates in by_kind.items()
+    }

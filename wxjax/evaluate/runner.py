@@ -180,6 +180,12 @@ def row(example, variant, scores, outputs, routes, protocol) -> dict:
         out["metrics"]["identical"] = True
     if outputs:
         out["cost"] = {name: float(outputs[name]) for name in ("latency_ms", "mem_gb", "ms_per_mp")}
+    if outputs and "gate_usage" in outputs:
+        out["gate"] = {
+            name.removeprefix("gate_"): np.round(np.asarray(value[0], float), 6).tolist()
+            for name, value in outputs.items()
+            if name.startswith("gate_")
+        }
     if variant == "actual":
         index = int(outputs["route"][0])
         out["moe"] = {

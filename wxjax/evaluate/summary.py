@@ -71,6 +71,9 @@ def summarize(
     }
     actual = summary["variants"].get("actual", {"macro": {}})["macro"]
     summary["macro"] = {m: (actual.get(m) or {}).get("mean") for m in METRICS}
+    gated = routes.experts(chosen)
+    if gated:
+        summary["experts"] = gated
     if others:
         summary["protocols"] = {name: estimates.variants(join(r)) for name, r in others.items()}
     if meta.get("budget"):

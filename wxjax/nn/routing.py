@@ -118,9 +118,12 @@ def frame_level(logits: Float[Array, "*b n k"], count: int, p: float = 1.0) -> C
 
 
 def statistics(
-    weights: Float[Array, "*b n k"], slots: int
+    weights: Float[Array, "*b n k"], slots: int, valid: Float[Array, "n"] | None = None
 ) -> dict[str, Float[Array, "*b"] | Float[Array, "*b s"]]:
     """What a gate did with the tokens of an image, in shapes that do not depend on it.
+
+    Args:
+      valid: 0 for tokens that do not count.
 
     Returns:
       `count` mean number of experts kept; `histogram [*b slots]` share of tokens that
@@ -130,9 +133,13 @@ def statistics(
     kept = (weights > 0).sum(-1)
     sizes = jnp.arange(1, slots + 1)
     logs = jnp.log(jnp.where(weights > 0, weights, 1))
+    n = weights.shape[-2]
+    share = jnp.full(n, 1 / n) if valid is None else valid / valid.sum()
+    mean = lambda x: jnp.einsum("...nk,n->...k", x.astype(jnp.float32), share)
+    alone = lambda x: mean(x[..., None])[..., 0]
     return {
-        "count": kept.mean(-1, dtype=jnp.float32),
-        "histogram": (kept[..., None] == sizes).mean(-2, dtype=jnp.float32),
-        "usage": weights.mean(-2),
-        "entropy": -(weights * logs).sum(-1).mean(-1),
+        "count": alone(kept),
+        "histogram": mean(kept[..., None] == sizes),
+        "usage": mean(weights),
+        "entropy": alone(-(weights * logs).sum(-1)),
     }

@@ -42,6 +42,7 @@ def text(evidence: evidences.Evidence, captions: Mapping[str, str]) -> str:
             tables.criteria(summary) if summary["criteria"] else None,
             tables.main(summary), *tables.per_task(summary),
             *tables.apart(summary), tables.routing(summary), tables.confusion(summary),
+            tables.experts(summary),
             *tables.comparisons(summary), tables.budget(summary),
         ]  # fmt: skip
     shown += tables.cost(evidence.cost)

@@ -87,6 +87,12 @@ def available(evidence) -> dict[str, tuple[str, Draw, tuple[float, float]]]:
             "Where images of each degradation went.",
             lambda f, d: confusion(f, d, curves["confusion"]), SIZE,
         )  # fmt: skip
+    found = (evidence.summary or {}).get("experts")
+    if found:
+        plots["experts"] = (
+            "Mean weight of every expert by weather, a panel a block of the network.",
+            lambda f, d: experts(f, d, found), (2 * SIZE[0], 3.0),
+        )  # fmt: skip
     if evidence.cost and _latencies(evidence.cost):
         count = len(_latencies(evidence.cost))
         plots["cost"] = (
@@ -199,6 +205,24 @@ def confusion(figure, dress: Dress, data: Mapping) -> None:
     axes.set_xlabel("answered by")
     axes.grid(False)
     axes.spines[:].set_visible(False)
+
+
+def experts(figure, dress: Dress, found: Mapping) -> None:
+    """Bars of each expert's mean weight, the weathers side by side, a panel a block."""
+    blocks = len(next(iter(found.values()))["usage"])
+    panels = figure.subplots(1, blocks, sharey=True, squeeze=False)[0]
+    width = 0.8 / len(found)
+    for block, axes in enumerate(panels):
+        for i, (kind, entry) in enumerate(found.items()):
+            usage = entry["usage"][block]
+            places = [e + width * (i - (len(found) - 1) / 2) for e in range(len(usage))]
+            axes.bar(places, usage, 0.92 * width, color=_hue(dress, kind), label=kind)
+        axes.axhline(1 / len(usage), color=dress.ink, linewidth=1, linestyle=(0, (4, 3)), alpha=0.6)
+        axes.set_title(f"block {block}", loc="left")
+        axes.set_xlabel("expert")
+        axes.set_xticks(range(len(usage)))
+    panels[0].set_ylabel("mean weight")
+    panels[-1].legend()
 
 
 def cost(figure, dress: Dress, measured: Mapping) -> None:

@@ -69,8 +69,10 @@ def _sections(evidence, plots, wide):
         quality += figures("severity") + many(*tables.apart(summary))
         first, *rest = (*tables.comparisons(summary), None)
         statistics = many(first) + folded(*rest)
-        routes = figures("coverage", "misrouting", "reliability", "confusion")
-        routes += many(tables.routing(summary)) + folded(tables.confusion(summary))
+        routes = figures("coverage", "misrouting", "reliability", "confusion", "experts")
+        routes += many(tables.routing(summary), tables.experts(summary)) + folded(
+            tables.confusion(summary)
+        )
         origin = table(tables.provenance(summary), False)
     gaps = "".join(f"<li>{html.escape(line)}</li>" for line in evidence.missing)
     return (

@@ -189,6 +189,26 @@ def confusion(summary: Mapping) -> Table | None:
     return Table("Routes by degradation", ("Degradation", *data["routes"]), rows)
 
 
+def experts(summary: Mapping) -> Table | None:
+    """What a gate over tokens did with each degradation, mean over blocks."""
+    found = summary.get("experts")
+    if not found:
+        return None
+    mean = lambda rows: [sum(column) / len(column) for column in zip(*rows, strict=True)]
+    usage = {kind: mean(entry["usage"]) for kind, entry in found.items()}
+    header = ("Weather", *(f"Expert {i}" for i in range(len(next(iter(usage.values()))))), "Kept")
+    rows = [
+        [
+            Cell(f"{kind.capitalize()} ({entry['images']})"),
+            *(Cell(number(weight, 3)) for weight in usage[kind]),
+            Cell(number(sum(entry["count"]) / len(entry["count"]))),
+        ]
+        for kind, entry in found.items()
+    ]
+    note = "Mean weight over tokens, blocks and images; kept: experts a token uses."
+    return Table("Expert usage by weather", header, rows, note)
+
+
 def budget(summary: Mapping) -> Table | None:
     """Image presentations a stage, so that a reader sees whether dense got its share."""
     entries = summary.get("budget")

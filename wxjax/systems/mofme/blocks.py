@@ -102,12 +102,17 @@ class Attention(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b n d"], train: bool = False) -> Float[Array, "b n d"]:
+    def __call__(
+        self,
+        x: Float[Array, "b n d"],
+        train: bool = False,
+        valid: Float[Array, "b n"] | None = None,
+    ) -> Float[Array, "b n d"]:
         b, n, d = x.shape
         inner = self.heads * self.head_dim
         qkv = dense(3 * inner, d, "qkv", self.dtype, bias=False)(x)
         q, k, v = jnp.moveaxis(qkv.reshape(b, n, 3, self.heads, self.head_dim), 2, 0)
-        y = attention.global_attention(q, k, v).reshape(b, n, inner)
+        y = attention.global_attention(q, k, v, valid).reshape(b, n, inner)
         y = dense(d, inner, "proj", self.dtype)(y)
         return nn.Dropout(self.dropout, deterministic=not train)(y)
 
@@ -260,11 +265,14 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b n d"], train: bool = False
+        self,
+        x: Float[Array, "b n d"],
+        train: bool = False,
+        valid: Float[Array, "b n"] | None = None,
     ) -> tuple[Float[Array, "b n d"], Gate | None]:
         hidden = self.mlp_ratio * x.shape[-1]
         attend = Attention(self.heads, self.head_dim, self.dropout, self.dtype, name="attn")
-        y = attend(layer_norm("attn_norm", self.dtype)(x), train)
+        y = attend(layer_norm("attn_norm", self.dtype)(x), train, valid)
         self.sow("intermediates", "attention", y)
         x = x + y
         if self.variant == "base":

@@ -116,24 +116,27 @@ class Network(nn.Module):
             raise errors.bad("channels", x.shape[-1], f"expected {self.in_channels}")
         h, w = x.shape[1:3]
         x = pad_to(x, self.patch)
+        tokens = self.look(x)
+        b, rows, columns, d = tokens.shape
+        tokens, gate = self.mix(tokens.reshape(b, rows * columns, d), train)
+        image = self.finish(tokens.reshape(b, rows, columns, d), x[..., :3])
+        return image[:, :h, :w], gate
+
+    def look(self, x):
+        """Tokens `[b y x d]` of an image whose sides are multiples of the patch."""
         maps = Conv3x3(self.stem, self.dtype, name="stem")(x)
         maps = ResBlock(self.dtype, name="stem_res1")(maps)
         maps = ResBlock(self.dtype, name="stem_res2")(maps)
         self.sow("intermediates", "head", maps)
-        tokens, gate = self.encode(maps, train)
-        pixels = dense(self.patch**2 * self.tail, self.dim, "unfold", self.dtype)(tokens)
-        pixels = depth_to_space(pixels, self.patch)
-        self.sow("intermediates", "decoder_in", pixels)
-        image = self.decode(pixels, x[..., :3])
-        return image[:, :h, :w], gate
-
-    def encode(self, maps, train):
-        """Tokens `[b y x d]` on their grid, and the gates of all blocks."""
         blocks = space_to_depth(maps, self.patch)
         b, y, x, c = blocks.shape
         tokens = dense(self.dim, c, "patch_embed", self.dtype)(blocks.reshape(b, y * x, c))
         tokens = layer_norm("patch_norm", self.dtype)(tokens)
         self.sow("intermediates", "tokens", tokens)
+        return tokens.reshape(b, y, x, self.dim)
+
+    def mix(self, tokens, train=False, valid=None):
+        """Tokens `[b n d]` through all blocks, and their gates; `valid [b n]` is 0 for padding."""
         block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         gates = []
         for i in range(self.depth):
@@ -146,7 +149,7 @@ class Network(nn.Module):
                 self.dropout,
                 self.dtype,
                 name=f"block{i}",
-            )(tokens, train)
+            )(tokens, train, valid)
             gates.append(gate)
         self.sow("intermediates", "encoder_out", tokens)
         stacked = (
@@ -154,10 +157,13 @@ class Network(nn.Module):
             if gates[0] is None
             else Gate(*(jnp.stack(leaf, 1) for leaf in zip(*gates, strict=True)))
         )
-        return tokens.reshape(b, y, x, self.dim), stacked
+        return tokens, stacked
 
-    def decode(self, pixels, image):
-        """The full-resolution tail: more than half of the network's work."""
+    def finish(self, tokens, image):
+        """The image of tokens `[b y x d]`: the full-resolution tail, most of the work."""
+        pixels = dense(self.patch**2 * self.tail, self.dim, "unfold", self.dtype)(tokens)
+        pixels = depth_to_space(pixels, self.patch)
+        self.sow("intermediates", "decoder_in", pixels)
         res, residual = nn.remat(ResBlock) if self.remat else ResBlock, self.head == "residual"
         pixels = res(self.dtype, name="tail_res1")(pixels)
         self.sow("intermediates", "after_res1", pixels)

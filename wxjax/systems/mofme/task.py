@@ -13,7 +13,7 @@ from wxjax.losses import terms
 from wxjax.metrics import restoration
 from wxjax.nn import balance, routing
 from wxjax.ops import tile
-from wxjax.systems.mofme import blocks
+from wxjax.systems.mofme import blocks, whole
 from wxjax.systems.mofme.blocks import Gate
 from wxjax.systems.mofme.network import (
     NO_REFERENCE,
@@ -25,7 +25,7 @@ from wxjax.systems.mofme.network import (
 from wxjax.task import Task
 
 BALANCE = ("switch", "importance", "load", "z")
-MODES = ("local",)
+MODES = ("local", "global")  # windows, each an image of its own; or the whole image at once
 
 
 def make(config) -> Task:
@@ -52,6 +52,7 @@ def make(config) -> Task:
             crop_border=config.evaluate.crop_border,
         ),
         summarize=restoration.summarize,
+        parts=whole.make(net) if config.tiles.mode == "global" else None,
     )
 
 
