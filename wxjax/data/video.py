@@ -24,7 +24,6 @@ _CODECS = {".webm": ("libvpx-vp9",)}
 _TAGS = ("color_range", "colorspace", "color_primaries", "color_trc")
 _QUALITY = {
     "libx264": {"crf": "14", "preset": "medium", "bf": "0"},
-    "libx265": {"crf": "14", "preset": "medium", "x265-params": "bframes=0:log-level=error"},
     "libvpx-vp9": {"crf": "18", "b": "0", "lag-in-frames": "0", "deadline": "good"},
 }
 
@@ -166,7 +165,7 @@ def encoding(about: Info, suffix: str) -> tuple[str, str, str]:
     wanted, why = about.format, ""
     if odd and "420" in wanted or about.width % 2 and "422" in wanted:
         wanted, why = ("yuv444p10le" if deep else "yuv444p"), "odd sides cannot halve their chroma"
-    names = _CODECS.get(suffix, ("libx264", "libx265"))
+    names = _CODECS.get(suffix, ("libx264",))  # libx265 corrupts memory below 64 pixels
     names = [name for name in names if name in lib.codecs_available]
     if not names:
         raise errors.InputError(f"video: this PyAV has no encoder for {suffix} files.")

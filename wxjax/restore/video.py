@@ -13,7 +13,7 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from wxjax.restore.listing import Failure
 SEGMENT = 48  # frames
 
 
+@runtime_checkable
 class Stream(Protocol):
     """What restores frames one after the other; `evaluate/streaming.py: Streamer` is one."""
 
@@ -255,7 +256,8 @@ class Frames(Film):
             raise errors.InputError(f"no picture in folder {str(source)!r}.")
         super().__init__(source, target, key, overwrite)
         record = records.read(target)
-        if target.is_dir() and any(target.iterdir()) and not (record or overwrite):
+        ours = record or overwrite or (self.parts / "job.json").is_file()  # or of a job under way
+        if target.is_dir() and any(target.iterdir()) and not ours:
             raise errors.InputError(f"{str(target)!r} is in the way: not made here. Move it.")
         self.before = self.output() if target.is_dir() and record else None
 
