@@ -97,19 +97,19 @@ def get_config(size: str = "default") -> ConfigDict:
             optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=20),
         ),
         part2=common.training(
-            num_steps=150,
+            num_steps=100,
             ema_decay=0.99,
             log_every=25,
-            checkpoint=dict(every_steps=150, keep=2),
-            evaluate=dict(every_steps=150),
+            checkpoint=dict(every_steps=100, keep=2),
+            evaluate=dict(every_steps=100),
             optimizer=common.optimizer(learning_rate=1e-4, warmup_steps=5),
         ),
         router=common.training(
-            num_steps=400,
+            num_steps=200,
             ema_decay=0.98,
             log_every=50,
-            checkpoint=dict(every_steps=400, keep=1),
-            evaluate=dict(every_steps=400),
+            checkpoint=dict(every_steps=200, keep=1),
+            evaluate=dict(every_steps=200),
             optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=20, weight_decay=1e-2),
         ),
     )
@@ -122,13 +122,13 @@ def get_config(size: str = "default") -> ConfigDict:
         kind="mlp",
         width=64,
         depth=1,
-        dropout=0.1,
+        dropout=0.5,
         int8=False,
         batch_size=64,
         mse_scale="decibel",  # or unit (q ~ exp(-beta MSE)), relative (MSE over its mean)
         beta=50.0,
         decibels=0.5,
-        prior=0.0,  # share of a soft label that goes to the degradation's own expert
+        prior=0.8,  # share of a soft label that goes to the degradation's own expert
         max_abstention=0.10,
     )
     config.tiles = dict(tile=256, overlap=32, blend="hann", mode="global", batch_size=1)
@@ -176,7 +176,8 @@ def get_config(size: str = "default") -> ConfigDict:
             part2=("decoder/level2_.*",),
         )
         config.tiles.update(tile=512, overlap=64, batch_size=4)
-        config.router.update(width=256, batch_size=256)
+        config.router.update(width=256, batch_size=256, dropout=0.1, prior=0.0)
+        config.probe = 0.0
         config.losses = dict(
             haze=dict(charbonnier=1.0, ssim=0.05),
             rain=dict(charbonnier=1.0, edge=0.05, direction=0.02),
