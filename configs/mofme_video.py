@@ -47,7 +47,7 @@ def get_config(size: str = "default") -> ConfigDict:
         drop=0.1,
         noise=0.02,
         shift=1,
-        cuts=dict(detect=True, difference=0.06, ratio=3.0, histogram=0.2, every=0),
+        cuts=dict(detect=True, difference=0.09, ratio=2.0, histogram=0.15, every=0),
     )
     config.evaluate.protocol = "rvsd"
     if size == "tiny":

@@ -1,4 +1,4 @@
-"""MoFME beside the published PyTorch code on a CPU: experiments/bench/mofme.{json,md}.
+"""MoFME beside the published PyTorch code on a CPU: experiments/bench/mofme_cpu.{json,md}.
 
 python -m experiments.bench.mofme                       # five minutes on two cores
 python -m experiments.bench.mofme --case=film-256       # one row, in this process
@@ -152,8 +152,8 @@ def main() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(rows[-1], flush=True)
-    files.write_json(arguments.out / "mofme.json", rows)
-    files.write_text(arguments.out / "mofme.md", markdown(rows))
+    files.write_json(arguments.out / "mofme_cpu.json", rows)
+    files.write_text(arguments.out / "mofme_cpu.md", markdown(rows))
 
 
 if __name__ == "__main__":

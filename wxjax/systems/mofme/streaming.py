@@ -35,9 +35,9 @@ class Cuts(NamedTuple):
     """
 
     detect: bool = True
-    difference: float = 0.06
-    ratio: float = 3.0
-    histogram: float = 0.2
+    difference: float = 0.09
+    ratio: float = 2.0
+    histogram: float = 0.15
     every: int = 0
 
 
@@ -90,12 +90,12 @@ def step(
     since = jnp.where(empty, 0, state["since"])
     restored, said = through(net, tiles, variables, image, reference)
     kept = jnp.where(remember, normalise(jnp.clip(restored, 0, 1)), NO_REFERENCE)
-    level = jnp.where(state["number"] == 0, change, state["level"])
+    level = jnp.where(state["number"] == 1, change, state["level"])
     level = jnp.where(cut, level, MEMORY * level + (1 - MEMORY) * change)
     after = {
         "reference": kept,
         "luma": luma,
-        "level": jnp.where(state["number"] == 0, 0.0, level),
+        "level": jnp.where(state["number"] == 0, 0.0, level),  # nothing before it to differ from
         "number": state["number"] + 1,
         "since": jnp.where(remember, since + 1, 0),
     }
@@ -115,10 +115,13 @@ def histogram(luma: Float[Array, "y x"]) -> Float[Array, "n"]:
 
 
 def is_cut(luma: Array, state: Mapping[str, Array], change: Array, cuts: Cuts) -> Array:
-    """Whether a frame begins a scene: it differs much, by more than usual, and in its tones."""
+    """Whether a frame begins a scene: it differs much, by more than usual, and in its tones.
+
+    What is usual is known from the third frame on.
+    """
     tones = 0.5 * jnp.abs(histogram(luma) - histogram(state["luma"])).sum()
     much = (change > cuts.difference) & (change > cuts.ratio * state["level"])
-    return (state["number"] > 0) & much & (tones > cuts.histogram)
+    return (state["number"] > 1) & much & (tones > cuts.histogram)
 
 
 def through(net: Network, tiles: Any, variables: Mapping, image: Array, reference: Array):
