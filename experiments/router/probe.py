@@ -1,4 +1,4 @@
-"""How well linear classifiers read the degradation from what the router reads.
+"""How well the degradation can be read from what the router reads.
 
 python -m experiments.router.probe --workdir=runs/moei
 """
@@ -17,7 +17,8 @@ from wxjax.data import sources
 from wxjax.evaluate.runner import Restorer
 from wxjax.recipes import evidence
 
-READS = {"mean": [0], "std": [1], "mean+std": [0, 1], "all": [0, 1, 2, 3]}
+SPLITS = ("router", "val_router", "val_calib", "test")
+FITTED = "router"
 
 
 def main() -> None:
@@ -30,24 +31,34 @@ def main() -> None:
 
     def look(split, most=600):
         source = sources.open(config.data, split)
-        seen, kinds = [], []
+        found = []
         for i in range(min(most, len(source))):
             example = source[i]
             said = restore(example["image"], force=np.int32(0))[1]
-            grid = said["grid"][0].reshape(64, -1)
-            seen.append((said["vector"][0], grid.std(0), grid.max(0), grid.min(0)))
-            kinds.append(int(example["degradation"]))
-        return np.array(seen), np.array(kinds)
+            kind = int(example["degradation"])
+            found.append((said["vector"][0], said["logits"][0], kind))
+        return [np.array(column) for column in zip(*found, strict=True)]
 
-    splits = {name: look(name) for name in ("train", "val_router", "val_calib", "test")}
-    for read, parts in READS.items():
-        flat = {n: (x[:, parts].reshape(len(x), -1), y) for n, (x, y) in splits.items()}
-        for fitted in ("train", "val_router"):
-            for c in (0.01, 0.1, 1.0):
-                model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
-                model.fit(*flat[fitted])
-                scores = {name: f"{model.score(*xy):.3f}" for name, xy in flat.items()}
-                print(read, f"C={c}", f"fitted on {fitted}:", scores)
+    seen = {split: look(split) for split in SPLITS}
+    tokens = config.model.dims[-1]
+    parts = {"mean token": np.s_[:, :tokens], "statistics of the maps": np.s_[:, tokens:]}
+    for name, part in parts.items():
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=3000))
+        model.fit(seen[FITTED][0][part], seen[FITTED][2])
+        scores = {split: model.score(x[part], kind) for split, (x, _, kind) in seen.items()}
+        show(f"logistic regression on the {name}", scores)
+    probe = variables["params"]["router"]["probe"]
+    scores = {
+        split: (x @ probe["kernel"] + probe["bias"]).argmax(-1) == kind
+        for split, (x, _, kind) in seen.items()
+    }
+    show("probe trained with dense", scores)
+    show("router", {split: logits.argmax(-1) == kind for split, (_, logits, kind) in seen.items()})
+
+
+def show(name: str, scores: dict) -> None:
+    """One line: the share that is right, split by split."""
+    print(f"{name}:", ", ".join(f"{split} {np.mean(s):.3f}" for split, s in scores.items()))
 
 
 if __name__ == "__main__":
