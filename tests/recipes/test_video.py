@@ -29,7 +29,8 @@ def test_a_run_measures_with_and_without_the_frame_before_and_reports(place):
     assert set(made["variants"]) == {"input", "frame", "video"} and made["protocol"] == "rvsd"
     for entry in made["variants"].values():
         assert {"all", "first", "later"} == set(entry["psnr"]) and entry["warping"] is not None
-    assert made["gates"]["later"]["frames"] == 3 * made["gates"]["first"]["frames"]
+    frames = {name: entry["frames"] for name, entry in made["gates"].items()}
+    assert sum(frames.values()) == 12 and frames["first"] >= 3  # three clips of four frames
     assert len(made["drift"]["video"]["psnr"]) == 200
     rows = files.read_jsonl(place / "run" / "per_frame.jsonl")
     assert {row["frame"] for row in rows} == {0, 1, 2, 3} and "usage" in rows[-1]

@@ -77,7 +77,7 @@ def run(
 def program(config: ConfigDict, workdir: pathlib.Path, image: np.ndarray):
     """The workdir's system as a differentiable function, with the expert that it chose for
     `image`; what it makes of it; and that expert's name."""
-    alone = config.recipe == "single"
+    alone = config.recipe in ("single", "video")
     task, variables, _ = (single if alone else evidence).system(config, workdir)
     said = jax.jit(task.predict)(variables, {"image": image[None]})
     index = 0 if alone else int(said["route"][0])
