@@ -89,11 +89,11 @@ def get_config(size: str = "default") -> ConfigDict:
             optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=100),
         ),
         part1=common.training(
-            num_steps=400,
+            num_steps=300,
             ema_decay=0.99,
             log_every=25,
-            checkpoint=dict(every_steps=200, keep=2),
-            evaluate=dict(every_steps=400),
+            checkpoint=dict(every_steps=150, keep=2),
+            evaluate=dict(every_steps=300),
             optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=20),
         ),
         part2=common.training(
