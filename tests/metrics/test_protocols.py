@@ -195,3 +195,12 @@ def test_the_crop_border_is_ignored():
     assert protocols.measure(spoilt, COFFEE, crop_border=3)["psnr"] == np.inf
     with pytest.raises(errors.InputError, match="crop_border=200: expected 0 to 199"):
         protocols.measure(spoilt, COFFEE, crop_border=200)
+
+
+def test_rvsd_takes_psnr_on_rgb_and_ssim_on_y():
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 256, (24, 30, 3), np.uint8)
+    other = np.clip(truth + rng.integers(-20, 20, truth.shape), 0, 255).astype(np.uint8)
+    found = protocols.measure(other, truth, "rvsd")
+    assert found["psnr"] == protocols.measure(other, truth, "rgb-native")["psnr"]
+    assert found["ssim"] == protocols.measure(other, truth, "y-native")["ssim"]

@@ -111,13 +111,19 @@ def _variant_rows(entries: Mapping[str, Mapping]) -> list[list[Cell]]:
             choose = min if metric == "lpips" else max
             winners[metric] = choose(means, key=means.get)
     return [
-        [Cell(VARIANTS[name], tone="actual" if name == "actual" else "")]
+        [Cell(label(name, entries), tone="actual" if name == "actual" else "")]
         + [
             estimate(entries[name].get(m), d, tone="best" if winners.get(m) == name else "")
             for m, (_, d) in METRICS.items()
         ]
         for name in ordered
     ]
+
+
+def label(name: str, entries: Mapping) -> str:
+    """A variant in words; a network without a router is no Dense-Unified beside experts."""
+    alone = name == "dense" and not any(other in entries for other in ("actual", "dehaze"))
+    return "Restored" if alone else VARIANTS[name]
 
 
 def comparisons(summary: Mapping) -> list[Table]:
@@ -128,6 +134,8 @@ def comparisons(summary: Mapping) -> list[Table]:
         entry = summary.get("comparisons", {}).get(pair)
         if not entry:
             continue
+        if pair == "dense-input":
+            caption = f"{label('dense', summary['variants'])} − Input"
         scopes = {"Macro": entry["macro"]} | {k.capitalize(): v for k, v in entry["tasks"].items()}
         rows = [
             (
