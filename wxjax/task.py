@@ -80,6 +80,7 @@ SYSTEMS = {
     "moei": "wxjax.systems.moei.task",
     "mofme": "wxjax.systems.mofme.task",
     "mofme_video": "wxjax.systems.mofme.video",
+    "irsr": "wxjax.systems.irsr.task",
 }
 
 

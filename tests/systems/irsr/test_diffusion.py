@@ -108,6 +108,17 @@ def test_examples_keep_their_noise_whatever_stands_beside_them():
     assert float(jnp.abs(run(jnp.array([5])) - run(jnp.array([6])) + 1).max()) > 0.01
 
 
+def test_a_tile_has_the_noise_of_its_place_and_noise_is_white():
+    whole = diffusion.keyed_noise(KEY, jnp.array([7]), (48, 48, 3))(jnp.int32(4))
+    part = diffusion.keyed_noise(KEY, jnp.array([7]), (8, 16, 3), jnp.array([[5, 30]]))
+    np.testing.assert_array_equal(part(jnp.int32(4)), whole[:, 5:13, 30:46])
+    assert abs(float(whole.mean())) < 0.05 and float(whole.std()) == pytest.approx(1, abs=0.03)
+    neighbours = float((whole[:, 1:] * whole[:, :-1]).mean())
+    bands = float((whole[..., 1:] * whole[..., :-1]).mean())
+    assert abs(neighbours) < 0.05 and abs(bands) < 0.05
+    assert not np.array_equal(part(jnp.int32(3)), part(jnp.int32(4)))
+
+
 def test_the_network_is_told_the_step_it_was_trained_under_and_scaled_input():
     seen = []
 

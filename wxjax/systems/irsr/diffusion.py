@@ -6,7 +6,6 @@ with a division of them and of kappa by the same.
 Axes: t steps, b images, h w height width of the latent, c channels.
 """
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -261,14 +260,30 @@ def update(plan: Schedule, randomness: float = 1.0) -> Update:
 
 
 def keyed_noise(
-    key: Key[Array, ""], index: Int[Array, "b"], shape: tuple[int, int, int]
+    key: Key[Array, ""],
+    index: Int[Array, "b"],
+    shape: tuple[int, int, int],
+    corner: Int[Array, "b 2"] | None = None,
 ) -> Callable[[Array], Array]:
-    """`noise(step) -> [b h w c]`: each example's own, whatever stands beside it in a batch."""
-    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(index)
+    """`noise(step) -> [b h w c]`, one number for each example, place, band and step.
+
+    So neither the batch nor the tile that a place is seen in changes its noise.
+
+    Args:
+      corner: row and column of the first place of a latent that is part of a larger one.
+    """
+    h, w, c = shape
+    fold = jax.random.fold_in
+    corner = jnp.zeros((len(index), 2), jnp.int32) if corner is None else corner
 
     def noise(step):
-        draw = lambda k: jax.random.normal(jax.random.fold_in(k, step), shape)
-        return jax.vmap(draw)(keys)
+        def draw(number, start):
+            own = fold(fold(key, number), step)
+            rows = jax.vmap(fold, (None, 0))(own, start[0] + jnp.arange(h))
+            places = jax.vmap(jax.vmap(fold, (None, 0)), (0, None))(rows, start[1] + jnp.arange(w))
+            return jax.vmap(jax.vmap(lambda k: jax.random.normal(k, (c,))))(places)
+
+        return jax.vmap(draw)(index, corner)
 
     return noise
 
