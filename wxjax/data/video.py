@@ -43,7 +43,7 @@ class Info:
 
     Attributes:
       width, height: as shown, after a phone's rotation; turns: quarter-turns to get there.
-      frames: how many the file says it has, 0 where it does not.
+      frames: how many the file says it has, or its length says, 0 where neither does.
       rate: mean frames a second; time_base: seconds a tick of a frame's `pts`.
       format: FFmpeg's pixel format; bits: of a sample.
       tags: colour range, matrix, primaries and transfer, as FFmpeg numbers them.
@@ -103,12 +103,14 @@ def info(path: os.PathLike | str) -> Info:
                 raise errors.InputError(f"cannot read {str(path)!r} as a video: it has no frame.")
             turns = round(getattr(first, "rotation", 0) / 90) % 4
             width, height = first.width, first.height
+            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+            seconds = Fraction(container.duration or 0, 1_000_000)
             return Info(
                 width=height if turns % 2 else width,
                 height=width if turns % 2 else height,
                 turns=turns,
-                frames=stream.frames,
-                rate=stream.average_rate or stream.guessed_rate or Fraction(25),
+                frames=stream.frames or round(seconds * rate),
+                rate=rate,
                 time_base=stream.time_base,
                 format=first.format.name,
                 bits=max(component.bits for component in first.format.components),

@@ -41,7 +41,10 @@ class Streamer:
         return self._stream.reset(state)
 
     def step(self, state: Mapping[str, Any], frame: np.ndarray):
-        """The next state, the frame restored (float32, unclipped), and what was said of it."""
+        """The next state, the frame restored (float32, unclipped), and what was said of it.
+
+        The state passed in is gone afterwards: its memory is the next one's.
+        """
         state = jax.tree.map(jax.numpy.asarray, dict(state))
         state, restored, said = self._step(self._variables, state, frame, self._remember)
         return state, np.asarray(restored), jax.device_get(said)

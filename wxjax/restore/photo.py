@@ -97,7 +97,7 @@ def restore(
         )
         raise SystemExit(128 + stop.number) from None
     if progress:
-        _tell(report)
+        tell(report)
     return report
 
 
@@ -196,7 +196,8 @@ def _sweep(folder: pathlib.Path) -> None:
                 left.unlink()
 
 
-def _tell(report: Report) -> None:
+def tell(report: Report) -> None:
+    """Says on stderr what failed and how much was done."""
     for failure in report.failed:
         print(f"failed: {failure.reason}", file=sys.stderr)
     done, skipped, failed = map(len, report)

@@ -97,7 +97,7 @@ def restore(
         except errors.InputError as error:
             report.failed.append(Failure(str(source), str(error)))
     if progress:
-        photo._tell(report)
+        photo.tell(report)
     return report
 
 
