@@ -232,3 +232,10 @@ def test_slips_are_named():
     variables = jax.eval_shape(lambda: task.init(KEY, {}))
     with pytest.raises(errors.InputError, match="channels=4: expected 1"):
         jax.eval_shape(task.predict, variables, {"image": jnp.zeros((1, 16, 16, 4))})
+
+
+def test_weights_from_elsewhere_refuse_frames():
+    from wxjax.interop import resshift_shapes
+
+    with pytest.raises(errors.InputError, match="autoencoder.*torch_weights.load"):
+        tasks.load(irsr.imported(resshift_shapes.sizes({})))

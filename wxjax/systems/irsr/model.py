@@ -92,6 +92,11 @@ def make(config: Any) -> Model:
     diffusion.check_prediction(predict)
     codec = Codec(**config["codec"])
     codecs.check(codec)
+    if "in_channels" in model["unet"]:
+        raise errors.InputError(
+            "these weights came from elsewhere: they work in the latent of an autoencoder that is "
+            "not part of wxjax, so no frame can go in. torch_weights.load gives the bare network."
+        )
     for name, choices in (("kind", KINDS), ("coordinates", COORDINATES)):
         if model[name] not in choices:
             raise errors.unknown(f"model.{name}", model[name], choices)
