@@ -39,7 +39,9 @@ def test_a_canvas_blends_like_the_whole_image(size, overlap, blend):
 def test_rows_are_finished_as_soon_as_no_tile_can_touch_them():
     cover, seen = canvas.Cover(64, 32, 32, 16), []
     drawn = canvas.Canvas(
-        cover, np.empty((64, 32, 1), np.uint8), finish=lambda x: (seen.append(len(x)), np.rint(x * 50))[1]
+        cover,
+        np.empty((64, 32, 1), np.uint8),
+        finish=lambda x: (seen.append(len(x)), np.rint(x * 50))[1],
     )
     for i in range(cover.count):
         drawn.add(np.full((32, 32, 1), i + 1, np.float32))
