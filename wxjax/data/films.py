@@ -18,8 +18,8 @@ from wxjax import errors
 from wxjax.data import embedded, records, scene
 from wxjax.data.synthesis import snowfall
 
-CHANGE = "1"  # of anything that alters the clips
-MOST_SPEED = 3.0  # of a pan, pixels a frame
+CHANGE = "2"  # of anything that alters the clips
+MOST_SPEED = 12.0  # of a pan, pixels a frame; slow ones are more frequent
 STILL = 0.3  # share of pans whose camera stands
 REAL = 0.5  # share of training clips out of films
 
@@ -162,7 +162,8 @@ class Clips:
 
     def _pan(self, rng: np.random.Generator) -> np.ndarray:
         """A window that moves evenly over a composed photograph."""
-        velocity = rng.uniform(-MOST_SPEED, MOST_SPEED, 2) * (rng.random() >= STILL)
+        speed = MOST_SPEED * rng.uniform() ** 2 * (rng.random() >= STILL)
+        velocity = speed * rng.uniform(-1, 1, 2)
         reach = np.ceil(np.abs(velocity) * (self.frames - 1)).astype(int) + 1
         side = self.crop + int(reach.max())
         picture = scene.compose(self._patch(side, rng), lambda r: self._patch(side, r), rng)

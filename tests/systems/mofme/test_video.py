@@ -126,11 +126,11 @@ def test_a_frame_larger_than_the_tile_is_cut_alike_for_frame_and_reference():
 
 
 def test_references_in_training_are_own_outputs_true_frames_or_none():
-    output, truth = jnp.full((64, 4, 4, 3), 0.25), jnp.full((64, 4, 4, 3), 0.75)
-    exact = video.Exposure(own=0, drop=0.25, noise=0.0, shift=0)
+    output, truth, degraded = (jnp.full((64, 4, 4, 3), x) for x in (0.25, 0.75, 1.0))
+    exact = video.Exposure(own=0, drop=0.25, noise=0.0, shift=0, tint=0.0, rest=0.0)
 
-    def values(own):
-        found = video.expose(exact, own, jax.random.key(1), output, truth)
+    def values(own, exposure=exact):
+        found = video.expose(exposure, own, jax.random.key(1), output, truth, degraded)
         assert jnp.ptp(found, axis=(1, 2, 3)).max() == 0  # one kind a clip
         return np.asarray(found[:, 0, 0, 0])
 
@@ -138,6 +138,8 @@ def test_references_in_training_are_own_outputs_true_frames_or_none():
     assert set(values(0.0)) == {NO_REFERENCE, 0.5}
     assert set(values(0.5)) == {NO_REFERENCE, -0.5, 0.5}
     assert 8 <= (values(0.5) == NO_REFERENCE).sum() <= 24
+    worn = values(0.0, exact._replace(rest=0.5, drop=0.0))  # up to half of the weather is left
+    assert 0.5 <= worn.min() < 0.51 and 0.7 < worn.max() <= 0.75
 
 
 def test_the_loss_of_a_clip_is_finite_and_no_gradient_flows_through_references():

@@ -2,7 +2,9 @@
 
 A reference that is always the true frame before teaches a network to trust what it will
 never see again; so part of the references are its own outputs (scheduled sampling), part
-are missing, as at a scene's first frame, and part are noisy or shifted by a pixel.
+are missing, as at a scene's first frame, and the rest are worn: noisy, moved by a pixel,
+tinted, or with some of the weather left in them. Without the last two, what a network
+leaves in one frame it keeps and adds to in the next (experiments/mofme_video).
 
 Axes: b clips, t frames, h w height width.
 """
@@ -34,12 +36,16 @@ class Exposure(NamedTuple):
       drop: share that is missing.
       noise: standard deviation, in [0, 1], at most: each clip draws its own.
       shift: pixels that the reference is moved by, at most.
+      tint: standard deviation of what is added to each channel of a true reference.
+      rest: share of the weather left in a true reference, at most.
     """
 
     own: Any = 0.5
     drop: float = 0.1
     noise: float = 0.02
     shift: int = 1
+    tint: float = 0.05
+    rest: float = 0.5
 
 
 def make(config) -> Task:
@@ -52,7 +58,7 @@ def make(config) -> Task:
     tiles = FrozenConfigDict(config.tiles.to_dict())
     reading = {name: value for name, value in config.video.to_dict().items() if name != "cuts"}
     exposure = Exposure(**reading)
-    for name in ("drop", "noise"):
+    for name in ("drop", "noise", "tint", "rest"):
         if not 0 <= getattr(exposure, name) <= 1:
             raise errors.bad(f"config.video.{name}", getattr(exposure, name), "expected 0 to 1")
     return base._replace(
@@ -86,9 +92,9 @@ def loss(
     own = terms.weight_at(exposure.own, step, "own")
 
     def frame(before, item):
-        number, x, truth, truth_before = item
+        number, x, truth, *earlier = item
         inner, outer = jax.random.split(jax.random.fold_in(key, number))
-        reference = expose(exposure, own, inner, before, truth_before)
+        reference = expose(exposure, own, inner, before, *earlier)
         reference = jnp.where(number == 0, NO_REFERENCE, reference)
         both = jnp.concatenate([normalise(x), reference], -1)
         output, gate = net.apply(variables, both, True, rngs={"dropout": outer})
@@ -106,8 +112,8 @@ def loss(
         return jax.lax.stop_gradient(jnp.clip(output, 0, 1)), (total, logs)
 
     t = image.shape[0]
-    truth_before = jnp.concatenate([target[:1], target[:-1]])
-    items = jnp.arange(t), image, target, truth_before
+    earlier = (jnp.concatenate([x[:1], x[:-1]]) for x in (target, image))
+    items = jnp.arange(t), image, target, *earlier
     _, (total, logs) = jax.lax.scan(frame, jnp.zeros_like(image[0]), items, unroll=unroll())
     means = {name: value.mean() for name, value in logs.items()}
     return total.mean(), (
@@ -125,13 +131,21 @@ def unroll() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def expose(exposure: Exposure, own: Any, key: Any, output: Any, truth: Any):
-    """The reference `[b h w 3]` in [-1, 1] of one frame, from the output or the truth before."""
-    keys = jax.random.split(key, 5)
+def expose(exposure: Exposure, own: Any, key: Any, output: Any, truth: Any, degraded: Any):
+    """The reference `[b h w 3]` in [-1, 1] of one frame.
+
+    Args:
+      own: share of references that are `output`, what the network made of the frame before.
+      truth, degraded: that frame as it was, and as the camera saw it.
+    """
+    keys = jax.random.split(key, 7)
     b = output.shape[0]
     draw = lambda key: jax.random.uniform(key, (b, 1, 1, 1))
     amount = exposure.noise * draw(keys[0])
     worn = truth + amount * jax.random.normal(keys[1], truth.shape)
+    worn += exposure.tint * jax.random.normal(keys[5], (b, 1, 1, 3))
+    # Squared: most references are nearly clean, as a good network's are.
+    worn += exposure.rest * draw(keys[6]) ** 2 * (degraded - truth)
     move = jax.random.randint(keys[2], (2,), -exposure.shift, exposure.shift + 1)
     worn = jnp.clip(jnp.roll(worn, move, (1, 2)), 0, 1)
     reference = normalise(jnp.where(draw(keys[3]) < own, output, worn))
