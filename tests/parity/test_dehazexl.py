@@ -85,13 +85,14 @@ def run(model, variables, image):
     watched = lambda module, _: module.name in ("input_proj", "level0_up")
     watch = dict(capture_intermediates=watched, mutable=["intermediates"])
     _, h, w, _ = image.shape
-    maps = apply(backbone.split(image, 256), method="encode")
+    regions = backbone.split(image, 256)
+    maps = apply(regions, method="encode")
     grid = backbone.join(maps[-1], h // 256, w // 256)
     position = np.stack(np.mgrid[: h // 32, : w // 32], -1).reshape(-1, 2)
     tokens, seen = apply(grid.reshape(image.shape[0], -1, 768), position, method="mix", **watch)
     projected = seen["intermediates"]["bottleneck"]["input_proj"]["__call__"][0]
     cut = backbone.split(tokens.reshape(grid.shape), 8)
-    decoded, seen = apply(cut, maps, method="decode", **watch)
+    decoded, seen = apply(cut, maps, regions, method="decode", **watch)
     up = seen["intermediates"]["decoder"]["level0_up"]["__call__"][0]
     decoded = backbone.join(decoded, h // 256, w // 256)
     return {
