@@ -126,13 +126,14 @@ def table(rows: list[dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", choices=CASES)
+    parser.add_argument("--cases", nargs="*", choices=CASES, help="these rows of the table only")
     parser.add_argument("--repeats", type=int, default=4)
     given = parser.parse_args()
     if given.case:
         print(json.dumps(measure(given.case, given.repeats)))
         return
     rows = []
-    for name in CASES:
+    for name in given.cases or CASES:
         command = [sys.executable, "-m", "experiments.bench.irsr", f"--case={name}"]
         command.append(f"--repeats={given.repeats}")
         done = subprocess.run(command, check=True, capture_output=True, text=True)
