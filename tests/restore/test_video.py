@@ -9,6 +9,7 @@ from PIL import Image
 
 from wxjax import errors, files
 from wxjax.data import video as io
+from wxjax.restore import film as film_job
 from wxjax.restore import photo, video
 
 av = pytest.importorskip("av")
@@ -193,6 +194,6 @@ def test_a_file_of_someone_else_is_not_overwritten(tmp_path):
 
 def test_a_frame_that_is_not_finite_is_refused():
     with pytest.raises(errors.InputError, match="not finite"):
-        video.as_stored(np.full((2, 2, 3), np.nan, np.float32), np.dtype(np.uint8))
-    deep = video.as_stored(np.full((2, 2, 3), 0.5, np.float32), np.dtype(np.uint16))
+        film_job.as_stored(np.full((2, 2, 3), np.nan, np.float32), np.dtype(np.uint8))
+    deep = film_job.as_stored(np.full((2, 2, 3), 0.5, np.float32), np.dtype(np.uint16))
     assert deep.dtype == np.uint16 and deep[0, 0, 0] == 32768
