@@ -145,15 +145,15 @@ def test_an_8_bit_image_reads_as_its_floats():
 
 def test_an_int8_router_keeps_the_decisions_of_a_confident_one():
     built, variables, _ = build()
-    vectors = jax.random.normal(KEY, (64, 16))
+    vectors = jax.random.normal(KEY, (64, built.bare.features))
     grids = jnp.zeros((64, 8, 8, 16))
     params = variables["params"]["router"]
     full = router.logits(built.router, params, vectors, grids)
     small = router.logits(built.router, params, vectors, grids, int8=True)
     assert np.mean(full.argmax(-1) == small.argmax(-1)) > 0.9
-    np.testing.assert_allclose(full, small, atol=0.15)
+    np.testing.assert_allclose(full, small, atol=0.04 * np.abs(full).max())
     assert all(
-        leaf.dtype == jnp.int8 or leaf.ndim < 3 for leaf in jax.tree.leaves(router.quantize(params))
+        leaf.dtype == jnp.int8 or leaf.ndim < 3 for leaf in jax.tree.leaves(router.quantize(params["net"]))
     )
 
 
