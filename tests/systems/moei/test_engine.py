@@ -153,7 +153,8 @@ def test_an_int8_router_keeps_the_decisions_of_a_confident_one():
     assert np.mean(full.argmax(-1) == small.argmax(-1)) > 0.9
     np.testing.assert_allclose(full, small, atol=0.04 * np.abs(full).max())
     assert all(
-        leaf.dtype == jnp.int8 or leaf.ndim < 3 for leaf in jax.tree.leaves(router.quantize(params["net"]))
+        leaf.dtype == jnp.int8 or leaf.ndim < 3
+        for leaf in jax.tree.leaves(router.quantize(params["net"]))
     )
 
 
