@@ -1,5 +1,8 @@
 """Operations counted by hand, and latencies taken in turn."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -45,3 +48,11 @@ def test_the_ratio_of_a_program_to_one_that_does_it_thrice():
     assert one["flops_g"] == pytest.approx(2 * 0.6**3)
     assert one["latency_ms"]["low"] <= one["latency_ms"]["median"] <= one["latency_ms"]["high"]
     assert one["peak_mem_gb"] > 0 and 0 < one["efficiency"] < 2
+
+
+def test_the_peak_is_this_program_s_and_not_that_of_the_one_that_forked_it():
+    grow = "import subprocess, sys; x = bytearray(600 << 20); x[::4096] = b'1' * len(x[::4096])"
+    ask = "from wxjax.evaluate import cost; print(cost.peak_bytes())"
+    told = f"{grow}; print(subprocess.check_output([sys.executable, '-c', {ask!r}], text=True))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 600 << 20

@@ -25,8 +25,21 @@ def peak_memory_gb() -> float:
     stats = jax.local_devices()[0].memory_stats()
     if stats and "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"] / GIB
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (GIB if sys.platform == "darwin" else 2**20)
+    return peak_bytes() / GIB
+
+
+def peak_bytes() -> int:
+    """The most that this program has held of the host's memory.
+
+    Linux's `ru_maxrss` starts from the process that forked it, which may have been larger.
+    """
+    try:
+        with open("/proc/self/status") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        return int(lines["VmHWM"].split()[0]) * 1024
+    except (OSError, KeyError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def device_name() -> str:

@@ -9,7 +9,6 @@ pixels, and are multiplied.
 import math
 import re
 import resource
-import sys
 import time
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import jax
 import numpy as np
 
 from wxjax import errors
+from wxjax.evaluate import cost
 from wxjax.evaluate.stream import Streamer, Way
 from wxjax.ops.canvas import Cover
 from wxjax.task import Task
@@ -91,8 +91,7 @@ def resident() -> int:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize()
     except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+        return cost.peak_bytes()
 
 
 def available() -> int:
@@ -129,9 +128,7 @@ def memory(streamer: Streamer, cover: Cover, dtype: Any) -> Memory:
         tile = jax.ShapeDtypeStruct((1, cover.tile, cover.tile, 3), dtype)
         seen = jax.eval_shape(streamer.parts.look, streamer.variables, np.int32(0), tile)
         maps = cover.count * sum(x.size * x.dtype.itemsize for x in seen["maps"])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak *= 1 if sys.platform == "darwin" else 1024
-    return Memory(resident(), peak, pixels + band, tokens, maps, max(needs.values()))
+    return Memory(resident(), cost.peak_bytes(), pixels + band, tokens, maps, max(needs.values()))
 
 
 def choose(streamer: Streamer, cover: Cover, dtype: Any, budget: int) -> Memory:
