@@ -16,7 +16,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import FrozenConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from wxjax.evaluate import breakdown, flops
 from wxjax.evaluate.stream import Way
@@ -34,6 +34,14 @@ def options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--step", action="store_true", help="forward and gradient, 8 x 128 x 128")
     return parser.parse_args()
+
+
+def load(text: str) -> ConfigDict:
+    """The config `NAME[:size]` of the folder configs, as it restores: nothing computed twice."""
+    name, _, size = text.partition(":")
+    config = importlib.import_module(f"configs.{name}").get_config(size or "default")
+    config.model.remat = False
+    return config
 
 
 def image(config, asked: argparse.Namespace) -> dict:
@@ -83,9 +91,8 @@ def step(config, asked: argparse.Namespace) -> dict:
 def main() -> None:
     """Prints one JSON object."""
     asked = options()
-    name, _, size = asked.config.partition(":")
-    config = importlib.import_module(f"configs.{name}").get_config(size or "default")
-    config.model.dtype, config.model.remat = asked.dtype, False
+    config = load(asked.config)
+    config.model.dtype = asked.dtype
     if asked.step:
         allocator.keep_memory()  # as the command train does
     found = (step if asked.step else image)(config, asked)

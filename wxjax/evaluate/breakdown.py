@@ -36,6 +36,7 @@ class Clocked(Streamer):
             self.spent[part] = self.spent.get(part, 0) + clocks() - start
             return made
 
+        run.memory_analysis = compiled.memory_analysis
         return run
 
 
@@ -66,11 +67,14 @@ def operations(run: Streamer, cover: Cover) -> dict[str, float]:
     }
 
 
-def measure(run: Clocked, image: np.ndarray, *, repeats: int = 3) -> dict[str, Any]:
+def measure(
+    run: Clocked, image: np.ndarray, *, repeats: int = 3, dtype: str = "float32"
+) -> dict[str, Any]:
     """Rows of encoder, bottleneck, decoder, assembly and their total.
 
     The assembly is what the host does: cutting, keeping maps, blending, rounding. The
-    matrix-product rate is taken before and after every run; its median counts, as theirs.
+    matrix-product rate, of `dtype`, is taken before and after every run; its median counts,
+    as theirs.
 
     Returns:
       `matmul_gflops` [GFLOP/s], `matmul_gflop_per_cpu_s`, and `parts`: name -> `flops_g`,
@@ -80,13 +84,13 @@ def measure(run: Clocked, image: np.ndarray, *, repeats: int = 3) -> dict[str, A
     cover = run.cover(*image.shape[:2])
     work = operations(run, cover)
     run(image)
-    rates, samples = [product_rate()], []
+    rates, samples = [product_rate(dtype)], []
     for _ in range(repeats):
         run.spent = {}
         start = clocks()
         run(image)
         samples.append({**run.spent, "total": clocks() - start})
-        rates.append(product_rate())
+        rates.append(product_rate(dtype))
     rate = np.median(rates, 0)
     rows = {}
     for key, name in (*PARTS.items(), ("assembly", "assembly"), ("total", "total")):
@@ -109,9 +113,10 @@ def measure(run: Clocked, image: np.ndarray, *, repeats: int = 3) -> dict[str, A
     }
 
 
-def product_rate(side: int = 2048, repeats: int = 3) -> np.ndarray:
-    """GFLOP of a float32 matrix product by wall and by CPU second, the best of `repeats`."""
-    a = jnp.ones((side, side), jnp.float32)
+def product_rate(dtype: str = "float32", repeats: int = 3) -> np.ndarray:
+    """GFLOP of a matrix product by wall and by CPU second, the best of `repeats`."""
+    side = 2048 if jax.default_backend() == "cpu" else 8192
+    a = jnp.ones((side, side), dtype)
     product = jax.jit(jnp.matmul)
     product(a, a).block_until_ready()
     spent = []

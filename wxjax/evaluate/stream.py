@@ -7,51 +7,26 @@ there is no room for the maps, the second pass looks again.
 """
 
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from wxjax import errors, mesh
+from wxjax import errors
 from wxjax.evaluate import cost
+from wxjax.evaluate.programs import Programs
+from wxjax.evaluate.way import Crowded, Way, fewer
 from wxjax.ops import tile as tiles_
 from wxjax.ops.canvas import Canvas, Cover
-from wxjax.task import Task
 
-TOKENS = 1024  # token grids are padded to a bucket of as many, so that programs are few
-FEW = 64  # smaller grids to a bucket of these: at 512x512 padding cost a fifth of the whole
+__all__ = ["Streamer", "Way", "fewer"]
 
 
-class Way(NamedTuple):
-    """How an image is streamed.
+class Streamer(Programs):
+    """A task's compiled parts, and the loop over an image's tiles.
 
-    Attributes:
-      batch: tiles at a time on each device.
-      keep: whether the encoder's maps are kept between the passes.
+    A batch that runs out of memory is halved for good.
     """
-
-    batch: int
-    keep: bool
-
-
-class Streamer:
-    """A task's parts as compiled programs, and the loop over an image's tiles.
-
-    Attributes:
-      way: how images are streamed; a batch that runs out of memory is halved for good.
-      devices: the devices that share the regions of one image.
-    """
-
-    def __init__(self, task: Task, variables: Any, tiles: Any, way: Way | None = None):
-        """`tiles` is `config.tiles`."""
-        if task.parts is None:
-            raise errors.InputError("this system cannot stream: expected a task with parts.")
-        self.parts, self.settings = task.parts, tiles
-        self.way = way or Way(tiles.batch_size, True)
-        self.mesh = mesh.make(tiles.get("devices", 1))
-        self.variables = jax.device_put(task.prepare(variables), mesh.replicated(self.mesh))
-        self._programs: dict[tuple, Callable] = {}
 
     def __call__(self, image: np.ndarray, force: Any = -1) -> tuple[np.ndarray, dict]:
         """Restores `[h w 3]`: uint8 to uint8, float32 to float32 unclipped.
@@ -68,7 +43,7 @@ class Streamer:
         start = time.perf_counter()
         try:
             restored, found = self._restore(image, cover, force)
-        except _Crowded:
+        except Crowded:
             self.way = self.way._replace(keep=False)
             restored, found = self._restore(image, cover, force)
         spent = (time.perf_counter() - start) * 1e3
@@ -88,27 +63,6 @@ class Streamer:
             mixed = self._mix(looked, cover, route, force)
             route, found = np.int32(mixed["route"]), found or mixed["said"]
         return self.finish(image, cover, route, mixed["tokens"], looked["maps"]), found
-
-    def cover(self, height: int, width: int) -> Cover:
-        """The tiles of an image of this size."""
-        return Cover(height, width, self.settings.tile, self.settings.overlap)
-
-    def tokens(self, cover: Cover) -> tuple[int, int]:
-        """How many tokens an image has, and how many the bottleneck's program takes."""
-        grid = cover.scaled(self.parts.step)
-        each = grid.tile**2
-        count = each * cover.count if self.parts.local else grid.height * grid.width
-        if count <= TOKENS:
-            return count, FEW * tiles_.bucket(-(-count // FEW))
-        blocks = -(-count // TOKENS)
-        # Few programs for everyday pictures; little padding where it would be gigabytes.
-        return count, TOKENS * (tiles_.bucket(blocks) if blocks <= 32 else -(-blocks // 8) * 8)
-
-    def size(self, cover: Cover) -> int:
-        """Tiles a program takes at a time, on all devices together."""
-        return self.mesh.size * min(self.way.batch, -(-cover.count // self.mesh.size))
-
-    # ---- the passes -----------------------------------------------------------------
 
     def look(self, image: np.ndarray, cover: Cover, route: Any) -> dict[str, Any]:
         """The first pass: `tokens [room d]`, `moments` and, where kept, `maps` of each tile."""
@@ -220,103 +174,6 @@ class Streamer:
                 self.way = fewer(self.way, error)
                 continue
             done += size
-
-    # ---- the programs ---------------------------------------------------------------
-
-    def compile(self, cover: Cover, dtype: Any) -> dict[str, Any]:
-        """The compiled programs of an image, by part."""
-        n, t = self.size(cover), cover.tile
-        k = t // self.parts.step
-        tiles = jax.ShapeDtypeStruct((n, t, t, 3), dtype)
-        tokens = jax.ShapeDtypeStruct((n, k, k, self.parts.features), np.float32)
-        route = jax.ShapeDtypeStruct((), np.int32)
-        seen = jax.eval_shape(self.parts.look, self.variables, route, tiles)
-        maps = (seen["maps"],) if self.way.keep else ()
-        return {
-            "look": self._program("look", (route, tiles)),
-            "mix": self.compile_mix(cover),
-            "finish": self._program("finish", (route, tokens, tiles, *maps)),
-        }
-
-    def compile_mix(self, cover: Cover) -> Callable:
-        """The bottleneck's program for an image."""
-        return self._program("mix", self.abstract_mix(cover))
-
-    def abstract_mix(self, cover: Cover) -> tuple:
-        """Shapes of what the bottleneck reads."""
-        tiles = jax.ShapeDtypeStruct((1, cover.tile, cover.tile, 3), np.float32)
-        route = jax.ShapeDtypeStruct((), np.int32)
-        moments = jax.eval_shape(self.parts.look, self.variables, route, tiles)["moments"]
-        _, room = self.tokens(cover)
-        n = tiles_.bucket(cover.count)
-        struct = lambda shape, dtype=np.float32: jax.ShapeDtypeStruct(shape, dtype)
-        seen = {
-            "tokens": struct((room, self.parts.features)),
-            "position": struct((room, 2), np.int32),
-            "valid": struct((room,)),
-            "extent": struct((2,), np.int32),
-            "moments": [struct((n, *x.shape[1:])) for x in moments],
-            "share": struct((n,)),
-            "route": route,
-        }
-        return seen, route
-
-    def _program(self, part: str, arguments: tuple) -> Callable:
-        """A part compiled for arguments of these shapes."""
-        key = part, self.way.keep, str(jax.tree.map(lambda x: (x.shape, str(x.dtype)), arguments))
-        if key not in self._programs:
-            fn = getattr(self.parts, part)
-            if part == "look" and not self.way.keep:
-                fn = without_maps(fn)
-            if part != "mix" and self.mesh.size > 1:
-                fn = over_devices(fn, self.mesh)
-            self._programs[key] = jax.jit(fn).lower(self.variables, *arguments).compile()
-        return self._programs[key]
-
-
-def without_maps(look: Callable) -> Callable:
-    """`look` for a pass that keeps no maps, so that they never leave the program."""
-
-    def tokens_alone(*args):
-        return {name: x for name, x in look(*args).items() if name != "maps"}
-
-    return tokens_alone
-
-
-def over_devices(fn: Callable, devices: jax.sharding.Mesh) -> Callable:
-    """A part whose tiles are split over the devices; weights and route are on all of them."""
-    split, same = jax.sharding.PartitionSpec("data"), jax.sharding.PartitionSpec()
-
-    def sharded(variables, route, *arrays):
-        specs = (same, same, *(split for _ in arrays))
-        mapped = jax.shard_map(fn, mesh=devices, in_specs=specs, out_specs=split, check_vma=False)
-        return mapped(variables, route, *arrays)
-
-    return sharded
-
-
-class _Crowded(Exception):
-    """One tile at a time does not fit beside the maps that are kept."""
-
-
-def fewer(way: Way, error: Exception) -> Way:
-    """Half the batch after an out-of-memory error; any other error is raised again.
-
-    Raises:
-      InputError: where one tile at a time is too much.
-    """
-    text = str(error)
-    exhausted = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text
-    if not exhausted:
-        raise error
-    if way.batch == 1 and way.keep:
-        raise _Crowded from error
-    if way.batch == 1:
-        raise errors.InputError(
-            f"out of memory with one tile at a time ({text.splitlines()[0] if text else 'host'}). "
-            "Close other programs, or take a smaller --config.tiles.tile."
-        ) from error
-    return way._replace(batch=way.batch // 2)
 
 
 def abstract(x: Any) -> jax.ShapeDtypeStruct:

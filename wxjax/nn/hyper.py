@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 from wxjax import errors
 from wxjax.nn import attention
 
-KINDS = ("exact", "hyper", "auto")
+KINDS = ("exact", "cudnn", "hyper", "auto")
 BITS, BLOCK, SAMPLES = 7, 256, 256
 SWITCH = 4096  # tokens from which 'auto' takes the hashed form, as DehazeXL does
 
@@ -42,6 +42,8 @@ def token_attention(
 ) -> Float[Array, "b n h d"]:
     """Attention among all tokens: 'exact', 'hyper', or 'auto' (hyper from 4096 tokens on).
 
+    'cudnn' is the exact one by cuDNN's kernel, on an NVIDIA GPU and in 16 bits.
+
     Args:
       valid: 1 for tokens that exist, 0 for padding; 'auto' counts those that exist.
       projections: hash directions; drawn from a fixed seed where absent, so that the
@@ -62,6 +64,8 @@ def token_attention(
         sampling = jax.random.key(0) if key is None else key
         return hyper_attention(q, k, v, bits, key=sampling, valid=valid).output.astype(v.dtype)
 
+    if kind == "cudnn":
+        return fused(q, k, v, valid)
     if is_exact(kind, q.shape[1]):
         return exact(q, k, v)
     if kind == "hyper" or valid is None:
@@ -72,6 +76,22 @@ def token_attention(
 def is_exact(kind: str, tokens: int) -> bool:
     """Whether `token_attention` of so many tokens, padding included, is softmax attention."""
     return kind == "exact" or (kind == "auto" and tokens < SWITCH)
+
+
+def fused(q, k, v, valid=None, implementation: str = "cudnn") -> Float[Array, "b n h d"]:
+    """Softmax attention by one kernel of a library; tokens that are not `valid` come last.
+
+    Raises:
+      InputError: where cuDNN's kernel does not run.
+    """
+    if implementation == "cudnn" and (jax.default_backend() != "gpu" or q.dtype.itemsize != 2):
+        found = f"{q.dtype} on a {jax.default_backend()}"
+        expected = f"expected an NVIDIA GPU and bfloat16 or float16, found {found}"
+        raise errors.bad("model.bottleneck.attention", "cudnn", expected, "Take exact.")
+    lengths = None if valid is None else (valid > 0).sum(1).astype(jnp.int32)
+    return jax.nn.dot_product_attention(
+        q, k, v, key_value_seq_lengths=lengths, implementation=implementation
+    )
 
 
 def draw_projections(d: int, seed: int = 0) -> Float[Array, "d r"]:

@@ -1,0 +1,123 @@
+"""The region decoder: mixed tokens and the encoder's maps to pixels.
+
+Axes: r regions, s side of a region in pixels, t side of its last map in tokens, c channels.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from wxjax import errors
+from wxjax.nn.attention import LoRADense, torch_uniform
+from wxjax.ops.convolution import conv3x3, depth_to_space
+from wxjax.systems.moei.blocks import Shell, SwinBlock, layer_norm
+
+HEADS = ("linear", "conv")
+
+
+class Decoder(Shell):
+    """Skips joined level by level, Swin V1 blocks, doubled sides, down to 3 channels."""
+
+    patch: int = 4
+    depth: int = 2
+    head_dim: int = 64
+    window: int = 8
+    region: int = 256
+    mlp_ratio: int = 4
+    up: str = "conv"
+    head: str = "linear"
+    head_width: int = 16
+    head_init: str = "uniform"
+    remat: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "r t t d"], skips: list, image: Float[Array, "r s s 3"]
+    ) -> Float[Array, "r s s 3"]:
+        if self.head not in HEADS:
+            raise errors.unknown("model.decoder.head", self.head, HEADS)
+        side = self.region // self.patch // 2 ** (len(skips) - 1)
+        block = nn.remat(SwinBlock) if self.remat else SwinBlock
+        for j, skip in enumerate(reversed(skips)):
+            x = jnp.concatenate([x, skip], -1)
+            c = x.shape[-1]
+            window = min(self.window, side)
+            shift = window // 2 if side > window else 0
+            for i in range(self.depth):
+                x = block(
+                    shell=self.shell,
+                    ratio=self.ratio,
+                    rank=self.rank,
+                    dtype=self.dtype,
+                    version=1,
+                    heads=max(1, c // self.head_dim),
+                    window=window,
+                    shift=shift * ((i + self.depth % 2 * (j + 1)) % 2),
+                    mlp_ratio=self.mlp_ratio,
+                    name=f"level{j}_block{i}",
+                )(x)
+            x = Expand(c // 4, self.up, self.dtype, name=f"level{j}_up")(x)
+            side *= 2
+        while side < self.region:
+            x = Expand(x.shape[-1] // 4, self.up, self.dtype, name=f"up{side * 2}")(x)
+            side *= 2
+        if self.head == "conv":
+            return PixelHead(self.head_width, self.dtype, name="output")(x, image)
+        init = nn.initializers.zeros if self.head_init == "zeros" else torch_uniform(x.shape[-1])
+        return LoRADense(3, use_bias=False, dtype=self.dtype, kernel_init=init, name="output")(x)
+
+
+class Expand(nn.Module):
+    """Twice the side at `features` channels: 'conv' (2x2 transposed) or 'linear' (with norm)."""
+
+    features: int
+    kind: str = "conv"
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "r h w c"]) -> Float[Array, "r y x d"]:
+        c = x.shape[-1]
+        if self.kind == "linear":
+            y = LoRADense(
+                4 * self.features,
+                use_bias=False,
+                dtype=self.dtype,
+                kernel_init=torch_uniform(c),
+                name="expand",
+            )(x)
+            return layer_norm(dtype=self.dtype, name="norm")(depth_to_space(y, 2))
+        if self.kind != "conv":
+            raise errors.unknown("model.decoder.up", self.kind, ("conv", "linear"))
+        init = torch_uniform(4 * self.features)
+        y = LoRADense(
+            4 * self.features, use_bias=False, dtype=self.dtype, kernel_init=init, name="expand"
+        )(x)
+        return depth_to_space(y, 2) + self.param("bias", init, (self.features,)).astype(self.dtype)
+
+
+class PixelHead(nn.Module):
+    """Three 3x3 convolutions over the decoder's features and the image itself.
+
+    Not in the published network. Its last layers double sides without overlap, which
+    leaves a lattice on smooth ground, and see a streak of one pixel through patches of
+    four; here neighbours are weighed at full size. Zero at first; borders are repeated.
+    """
+
+    width: int = 16
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "r s s c"], image: Float[Array, "r s s 3"]
+    ) -> Float[Array, "r s s 3"]:
+        x = jnp.concatenate([x.astype(self.dtype), image.astype(self.dtype)], -1)
+        x = jnp.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), "edge")
+        for i, features in enumerate((self.width, self.width, 3)):
+            last = i == 2
+            init = nn.initializers.zeros if last else nn.initializers.he_normal()
+            kernel = self.param(f"kernel{i}", init, (3, 3, x.shape[-1], features))
+            bias = self.param(f"bias{i}", nn.initializers.zeros, (features,))
+            x = conv3x3(x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
+            x = x if last else nn.relu(x)
+        return x[:, 3:-3, 3:-3]
