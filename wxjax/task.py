@@ -81,6 +81,7 @@ SYSTEMS = {
     "mofme": "wxjax.systems.mofme.task",
     "mofme_video": "wxjax.systems.mofme.video",
     "irsr": "wxjax.systems.irsr.task",
+    "tod": "wxjax.systems.tod.task",
 }
 
 

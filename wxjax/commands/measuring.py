@@ -31,6 +31,12 @@ def evaluate(call: Call) -> None:
     if config.recipe == "video":
         evaluate_clips(config, call)
         return
+    if config.recipe == "daytime":
+        from wxjax.recipes import daytime
+
+        daytime.test(config, call.workdir)
+        print(f"report: {call.workdir / 'index.html'}")
+        return
     if not call.flags.data and config.recipe == "single":
         single.test(config, call.workdir, sources.open(config.data, "test"))
         print(f"report: {call.workdir / 'index.html'}")

@@ -1,0 +1,215 @@
+"""One view at any hour: trains on the hours a protocol gives, measures at those and the others.
+
+A stage whose product stands in the workdir is skipped; a killed run goes on where it was.
+"""
+
+import pathlib
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from wxjax import errors, files
+from wxjax import task as tasks
+from wxjax.data import daytime, valley
+from wxjax.evaluate import daytime as measuring
+from wxjax.recipes import evidence, stages
+from wxjax.report import daytime as report
+from wxjax.task import Task
+from wxjax.train import loop, weights
+
+SHOWN = ("linear", "pchip", "ridge", "model")
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Trains what is missing, measures it, and writes the report."""
+    day, split = data(config)
+    folder = workdir / "system"
+    if not (folder / "weights.json").exists():
+        variables = train(config, day, split, workdir / config.stage)
+        weights.save(folder, variables, provenance(config, day, split))
+    test(config, workdir)
+
+
+def data(config: ConfigDict) -> tuple[daytime.Day, daytime.Split]:
+    """The day, and what of it the protocol gives."""
+    if config.data.name == "embedded":
+        size = f"{config.data.height}x{config.data.width}"
+        print(f"embedded data: a drawn valley at {size}, 24 hours and both switches of its lamps")
+    day = daytime.open(config.data)
+    return day, daytime.split(day, config.protocol, config.val_hours, config.val_in_train)
+
+
+def fitted(config: ConfigDict, day: daytime.Day) -> ConfigDict:
+    """The stage's config with what the data says: period, place, lights, a transfer for HDR."""
+    out = stages.stage_config(config, config.stage, config.stage)
+    out.model.period = config.data.period
+    for name, value in day.geo.items():
+        out.model[name] = value
+    if "latitude" in day.geo or config.data.name == "embedded":
+        out.model.learn_sun = False  # the place is known
+    if config.data.name == "embedded":
+        out.model.latitude, out.model.declination = config.data.latitude, config.data.declination
+        out.model.lights = valley.LIGHTS[0]
+    if config.data.period != 24:
+        out.model.lights, out.model.time_code = (), "harmonic"
+        out.model.time_harmonics = min(out.model.time_harmonics, 2)
+    if day.frames.dtype != np.uint8 and out.model.transfer in ("srgb", "linear"):
+        out.model.transfer = "log1p"
+    return out
+
+
+def train(
+    config: ConfigDict, day: daytime.Day, split: daytime.Split, workdir: pathlib.Path
+) -> dict:
+    """The field on the split's given hours; averaged variables, at once where it is done."""
+    staged = fitted(config, day)
+    task = tasks.load(staged)
+    variables = task.init(
+        jax.random.key(config.seed), {"frames": split.frames, "hours": split.hours}
+    )
+    if "field" not in variables["params"]:
+        return variables  # closed form: nothing to train
+    state = loop.train(
+        task, staged, numbers(config, split), workdir, variables=variables,
+        evaluate=validator(task, split), name=config.stage,
+    )  # fmt: skip
+    return jax.device_get(state.variables)
+
+
+def numbers(config: ConfigDict, split: daytime.Split) -> Any:
+    """Endless batches of numbers, one a group of pixels: a step draws hours and places itself."""
+    training = config.training
+    side = training.patch_size
+    height, width = split.frames.shape[1:3]
+    if side and side > min(height, width):
+        rule = f"expected at most the picture's shorter side, {min(height, width)}"
+        raise errors.bad("training.patch_size", side, rule)
+    count = max(1, training.batch_size // side**2) if side else training.groups
+    batches = iter(
+        grain.MapDataset.range(count)
+        .map(lambda i: {"index": np.int32(i)})
+        .repeat(None)
+        .batch(count)
+        .to_iter_dataset()
+    )
+    batches.source = f"hours({files.digest({'frames': split.frames, 'hours': split.hours})[:16]})"
+    return batches
+
+
+def validator(task: Task, split: daytime.Split):
+    """PSNR, SSIM and LPIPS at hidden hours (given ones where none is hidden), for the curves."""
+    hours, frames = split.test_hours, split.test_frames
+    if not len(hours):
+        hours, frames = split.hours, split.frames
+    picks = np.unique(np.linspace(0, len(hours) - 1, 8).round().astype(int))
+    predict = jax.jit(task.predict)
+
+    def evaluate(variables, step):
+        found = []
+        for i in picks:
+            made = predict(variables, {"time": np.float32(hours[i])[None]})["image"]
+            values = task.measure({"image": np.asarray(made)}, {"target": frames[i][None]})
+            found.append({"metrics": {name: float(v[0]) for name, v in values.items()}})
+        return task.summarize(found)
+
+    return evaluate
+
+
+def provenance(config: ConfigDict, day: daytime.Day, split: daytime.Split) -> dict:
+    return {
+        **evidence.provenance(config, day),
+        "hours": np.round(split.hours, 4).tolist(),
+        "hidden": np.round(split.test_hours, 4).tolist(),
+        "model": fitted(config, day).model.to_dict(),
+    }
+
+
+def system(workdir: pathlib.Path, config: ConfigDict) -> tuple[Task, dict, dict]:
+    """The trained view of a workdir: task, variables, provenance."""
+    variables, about = weights.load(workdir / "system")
+    staged = ConfigDict(stages.stage_config(config, config.stage, config.stage))
+    staged.model = ConfigDict(about["model"])
+    return tasks.load(staged), variables, about
+
+
+def test(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Rows, means and report; skipped where they stand already."""
+    stamp = {
+        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
+        "protocol": config.protocol,
+    }
+    done = workdir / "evaluated.json"
+    if not done.exists() or files.read_json(done) != stamp:
+        evaluate(config, workdir)
+        files.write_json(done, stamp)
+    report.build(workdir)
+
+
+def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
+    """Measures the model and every closed-form opponent; writes per_hour.jsonl, daytime.json."""
+    day, split = data(config)
+    task, variables, about = system(workdir, config)
+    model = about["model"]
+    solar = model["time_code"] != "harmonic"
+    place = {name: float(value) for name, value in variables["params"]["sun"].items()}
+    lights = tuple(zip(model["lights"][::2], model["lights"][1::2], strict=True))
+    period = model["period"]
+    render = measuring.Renderer(task, variables)
+    given = (split.hours, split.frames)
+    against = measuring.opponents(place, lights, period, solar)
+    variants = {
+        name: lambda hour, make=make: make(*given, hour, period) for name, make in against.items()
+    }
+    variants["model"] = render
+    parts = {"given": given, "hidden": (split.test_hours, split.test_frames)}
+    parts = {
+        name: (*entry, measuring.daylight(*entry, model, period, solar))
+        for name, entry in parts.items()
+        if len(entry[0])
+    }
+    samples = Samples(workdir / "samples", parts, config.evaluate.samples)
+    rows = measuring.rows(variants, given, parts, task.measure, samples.keep)
+    files.write_jsonl(workdir / "per_hour.jsonl", rows)
+    made = {
+        "model": f"time of day, {model['field']}",
+        "field": model["field"],
+        "data": day.name,
+        "size": list(split.frames.shape[1:3]),
+        "protocol": config.protocol,
+        "variants": {
+            name: {part: measuring.means(rows, name, part) for part in parts} for name in variants
+        },
+        "place": place if solar else None,
+        "period": period,
+        "parameters": int(sum(np.size(x) for x in jax.tree.leaves(variables["params"]))),
+        "bytes": int(sum(np.asarray(x).nbytes for x in jax.tree.leaves(variables))),
+        **{name: value for name, value in about.items() if name != "model"},
+        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
+    }
+    files.write_json(workdir / "daytime.json", made)
+    return made
+
+
+class Samples:
+    """Strips of truth, model and error at a few hours, for the report."""
+
+    def __init__(self, folder: pathlib.Path, parts: dict, count: int):
+        self._folder, self._wanted = folder, set()
+        for name, (hours, _, days) in parts.items():
+            bright = [float(h) for h, d in zip(hours, days, strict=True) if d]
+            picks = np.unique(np.linspace(0, len(bright) - 1, count).round().astype(int))
+            self._wanted |= {(name, bright[i]) for i in picks} if bright else set()
+
+    def keep(self, part: str, hour: float, found: dict) -> None:
+        if (part, hour) not in self._wanted:
+            return
+        truth, made = (found[name].astype(np.float32) for name in ("truth", "model"))
+        error = np.clip(127.5 + 5 * (made - truth), 0, 255).astype(np.uint8)
+        strip = np.concatenate([found["truth"], found["linear"], found["model"], error], 1)
+        path = self._folder / f"{part}-{hour:05.2f}.png"
+        with files.atomic(path) as handle:
+            Image.fromarray(strip).save(handle, format="PNG")

@@ -1,0 +1,181 @@
+"""From the files of a time-of-day run to `report.md`, `figures/*.png` and `index.html`."""
+
+import html
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from wxjax import files
+from wxjax.report import cells, evidence, figures, page
+from wxjax.report.cells import Cell, Table, number
+
+NAMES = {
+    "baseline": "Baseline image",
+    "previous": "Previous frame",
+    "linear": "Linear interpolation",
+    "pchip": "Monotone cubic (PCHIP)",
+    "svd8": "SVD, rank 8",
+    "ridge": "Ridge regression",
+    "model": "This model",
+}
+PARTS = {
+    "hidden": "Hours that were hidden (prediction)",
+    "given": "Hours that were given (reconstruction)",
+}
+
+
+def build(workdir: pathlib.Path | str) -> None:
+    """Writes the report from what the workdir holds; runs no network.
+
+    Raises:
+      InputError: where `workdir` holds no `daytime.json`.
+    """
+    workdir = pathlib.Path(workdir)
+    summary = files.read_json(workdir / "daytime.json")
+    rows = files.read_jsonl(workdir / "per_hour.jsonl")
+    training = evidence._training(workdir)
+    plots = {}
+    for name, (caption, draw, size) in available(summary, rows, training).items():
+        light = figures.render(draw, figures.LIGHT, size)
+        plots[name] = (caption, light, figures.render(draw, figures.DARK, size))
+        files.write_bytes(workdir / "figures" / f"{name}.png", light)
+    shown = [*(quality(summary, part) for part in PARTS if has(summary, part)), about(summary)]
+    pictures = sorted((workdir / "samples").glob("*.png"))
+    lines = [f"# {summary['model']}\n", lead(summary) + "\n", *map(cells.markdown, shown)]
+    lines += [f"![{c}](figures/{n}.png)\n\n{c}\n" for n, (c, _, _) in plots.items()]
+    lines += [f"![{said(p)}](samples/{p.name})\n\n{said(p)}\n" for p in pictures]
+    files.write_text(workdir / "report.md", "\n".join(lines))
+    files.write_text(workdir / "index.html", document(summary, shown, plots, pictures, workdir))
+
+
+def document(summary, shown, plots, pictures: Sequence[pathlib.Path], workdir) -> str:
+    """One HTML page that needs nothing but itself."""
+    drawn = "".join(page._plot(*plot, True) for plot in plots.values())
+    strips = "".join(
+        f'<figure class="wide"><img src="{page._uri(p.read_bytes(), "png")}" alt="{said(p)}">'
+        f"<figcaption>{said(p)}</figcaption></figure>"
+        for p in pictures
+    )
+    slider = '<p><a href="day.html">The day, hour by hour</a></p>'
+    title = html.escape(summary["model"])
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{title}</title><link rel="icon" href="data:,">'
+        f"<style>{page._asset('page.css')} figure img {{max-width: 100%; width: 100%}}</style>"
+        f"</head><body><header><div class='inside'><h1>{title}</h1>"
+        f'<p class="lead">{html.escape(lead(summary))}</p></div></header><main>'
+        f"<section><h2>Quality</h2>{''.join(page.table(t) for t in shown)}</section>"
+        f'<section><h2>Hour by hour</h2><div class="plots">{drawn}</div></section>'
+        f"<section><h2>Pictures</h2>"
+        f"{slider if (workdir / 'day.html').exists() else ''}{strips}</section>"
+        "</main></body></html>\n"
+    )
+
+
+def has(summary: Mapping, part: str) -> bool:
+    return bool(summary["variants"]["model"].get(part))
+
+
+def lead(summary: Mapping) -> str:
+    """One sentence of findings, made of stored numbers only."""
+    part = "hidden" if has(summary, "hidden") else "given"
+    ours = summary["variants"]["model"][part]
+    span = "day" if "day" in ours else "all"
+    other = {
+        name: entry[part][span]["psnr"]
+        for name, entry in summary["variants"].items()
+        if name != "model" and entry.get(part)
+    }
+    best = max(other, key=other.get)
+    text = (
+        f"PSNR {number(ours[span]['psnr'])} dB over {ours['days' if span == 'day' else 'hours']} "
+        f"{'daylight ' if span == 'day' else ''}hours that were {part}; "
+    )
+    if part == "given":
+        return text + "given hours are reconstruction, not prediction."
+    return text + f"the best closed form, {NAMES[best].lower()}, {number(other[best])} dB."
+
+
+def quality(summary: Mapping, part: str) -> Table:
+    """Every variant at one kind of hours."""
+    header = ("", "PSNR day ↑", "SSIM day ↑", "LPIPS day ↓", "PSNR all", "pooled", "worst hour")
+    rows = []
+    for name, entry in summary["variants"].items():
+        found = entry.get(part)
+        if not found:
+            continue
+        span = found.get("day", found["all"])
+        rows.append((
+            Cell(NAMES.get(name, name), tone="actual" if name == "model" else ""),
+            Cell(number(span["psnr"])), Cell(number(span["ssim"], 4)),
+            Cell(number(span["lpips"], 4)), Cell(number(found["all"]["psnr"])),
+            Cell(number(found["pooled"])),
+            Cell(f"{number(found['worst']['psnr'])} at {found['worst']['hour']:g} h"),
+        ))  # fmt: skip
+    entry = summary["variants"]["model"][part]
+    note = (
+        f"{entry['hours']} hours, {entry['days']} of them day. PSNR in dB, an hour counts 60 at "
+        "most; pooled: of the mean squared error over all hours."
+    )
+    return Table(PARTS[part], header, rows, note)
+
+
+def about(summary: Mapping) -> Table:
+    """Where the sun was found, and sizes."""
+    rows = [
+        (Cell("Data"), Cell(f"{summary['data']}, {summary['size'][1]}x{summary['size'][0]}")),
+        (Cell("Protocol"), Cell(summary["protocol"])),
+        (Cell("Parameters"), Cell(cells.plain(summary["parameters"]))),
+        (Cell("Bytes with the frames it needs"), Cell(cells.plain(summary["bytes"]))),
+    ]
+    if summary.get("place"):
+        place = summary["place"]
+        rows.append((
+            Cell("Sun's path, fitted"),
+            Cell(f"latitude {place['latitude']:.1f}, declination {place['declination']:.1f}, "
+                 f"shift {place['shift']:.2f} h"),
+        ))  # fmt: skip
+    rows += [(Cell(name), Cell(str(summary.get(name)))) for name in ("seed", "commit", "version")]
+    return Table("Provenance", ("", ""), rows)
+
+
+def available(summary: Mapping, rows: Sequence[Mapping], training: Mapping) -> dict:
+    """name -> (caption, draw, size)."""
+    wide = (2 * figures.SIZE[0], 3.2)
+    plots = {}
+    for part, words in PARTS.items():
+        chosen = [row for row in rows if row["part"] == part]
+        if chosen:
+            plots[part] = (
+                f"{words}: PSNR, SSIM and LPIPS of every hour.",
+                lambda f, d, chosen=chosen: curves(f, d, chosen),
+                wide,
+            )
+    if training:
+        plots["training"] = (
+            "Training loss.", lambda f, d: figures.training(f, d, training), (wide[0], 2.4)
+        )  # fmt: skip
+    return plots
+
+
+def curves(figure, dress, rows: Sequence[Mapping]) -> None:
+    """A panel a metric, a line a variant, against the hour."""
+    styles = {"model": ("-", dress.accent), "linear": (":", dress.hues[0]),
+              "pchip": ("--", dress.hues[1]), "ridge": ("-.", dress.hues[2])}  # fmt: skip
+    panels = figure.subplots(1, 3)
+    for axes, metric in zip(panels, ("psnr", "ssim", "lpips"), strict=True):
+        for name, (line, hue) in styles.items():
+            points = [
+                (row["hour"], min(60, row["metrics"][metric] or 60) if metric == "psnr"
+                 else row["metrics"][metric])
+                for row in rows if row["variant"] == name
+            ]  # fmt: skip
+            axes.plot(*zip(*sorted(points), strict=True), line, color=hue, label=NAMES[name])
+        axes.set(xlabel="hour", ylabel={"psnr": "PSNR, dB"}.get(metric, metric.upper()))
+    panels[0].legend(fontsize=7)
+
+
+def said(path: pathlib.Path) -> str:
+    part, hour = path.stem.split("-", 1)
+    words = "hidden" if part == "hidden" else "given"
+    return f"{float(hour):g} h, {words}: truth, linear interpolation, this model, its error x5."
