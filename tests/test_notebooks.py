@@ -47,3 +47,16 @@ def test_the_restoring_notebook_shows_a_picture(folder, monkeypatch):
     assert any("image/png" in o.get("data", {}) for o in outputs)
     assert any('"route"' in o.get("text", "") for o in outputs)
     shutil.rmtree(folder / "restored")
+
+
+@pytest.mark.slow
+def test_the_video_notebook_cleans_a_film(folder, monkeypatch):
+    def small(source):
+        source = source.replace('SIZE = ""', 'SIZE = ":tiny"')
+        return source.replace("SIDE, FRAMES = 256, 29", "SIDE, FRAMES = 64, 6")
+
+    cells = execute("video_desnow.ipynb", folder, small, monkeypatch)
+    outputs = [o for c in cells for o in c.get("outputs", [])]
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 2
+    assert any("<video" in o.get("data", {}).get("text/html", "") for o in outputs)
+    assert any('"usage"' in o.get("text", "") for o in outputs)

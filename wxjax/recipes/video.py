@@ -125,6 +125,7 @@ def gates(frames: Sequence[Mapping]) -> dict[str, Any] | None:
             "usage": np.mean([row["usage"] for row in rows], 0).tolist(),
             "count": float(np.mean([row["count"] for row in rows])),
             "entropy": float(np.mean([row["entropy"] for row in rows])),
+            "covered": float(np.mean([row["covered"] for row in rows])),
         }
         for name, rows in (("first", first), ("later", later))
         if rows
@@ -158,6 +159,7 @@ def streamer(config: ConfigDict, workdir: pathlib.Path, remember: bool = True):
         "overlap": config.tiles.overlap,
         "blend": config.tiles.blend,
         "cuts": config.video.cuts.to_dict(),
+        "align": config.video.align.to_dict() if "align" in config.video else None,
         "remember": remember,
     }
 

@@ -95,16 +95,18 @@ def tables(summary: Mapping) -> list[Table]:
 def experts(gates: Mapping) -> Table:
     """Mean weight of each expert (mean over blocks) on first and on later frames."""
     count = len(next(iter(gates.values()))["usage"][0])
-    header = ("Frames", *(str(i) for i in range(count)), "kept")
+    header = ("Frames", *(str(i) for i in range(count)), "kept", "covered")
     rows = [
         (
             Cell({"first": "no reference", "later": "with a reference"}[name]),
             *(Cell(number(float(w), 3)) for w in np.mean(entry["usage"], 0)),
             Cell(number(entry["count"])),
+            Cell(number(entry["covered"])),
         )
         for name, entry in gates.items()
     ]
-    return Table("Expert weights", header, rows, "Mean over tokens, blocks and frames.")
+    note = "Mean over tokens, blocks and frames; covered: share of pixels with a reference."
+    return Table("Expert weights", header, rows, note)
 
 
 def available(summary: Mapping, training: Mapping) -> dict:

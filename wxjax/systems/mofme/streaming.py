@@ -1,6 +1,7 @@
 """MoFME on video: one frame in, one out, the restored frame before as a second input.
 
-The state is the last output and what the cut detector has seen: its size does not grow.
+The state is the last output, the luma of the last input, by which the output follows the
+scene's motion (`reference.py`), and what the cut detector has seen: its size does not grow.
 
 Axes: h w height width of a frame, l blocks, e experts.
 """
@@ -15,8 +16,10 @@ from jaxtyping import Array, Float
 
 from wxjax import errors
 from wxjax.nn import routing
+from wxjax.ops import color
 from wxjax.ops import tile as tiles_
 from wxjax.systems.mofme.network import NO_REFERENCE, Network, normalise
+from wxjax.systems.mofme.reference import Align, carry, course
 
 THUMBNAIL = (36, 64)  # what the cut detector looks at
 BINS = 32
@@ -45,6 +48,7 @@ def init_state(height: int, width: int) -> dict[str, Array]:
     """The state before the first frame of `height` x `width`; plain arrays, to be saved."""
     return {
         "reference": jnp.full((height, width, 3), NO_REFERENCE, jnp.float32),
+        "before": jnp.zeros((height, width), jnp.float32),
         "luma": jnp.zeros(THUMBNAIL, jnp.float32),
         "level": jnp.float32(0),
         "number": jnp.int32(0),  # of the next frame
@@ -62,6 +66,7 @@ def step(
     net: Network,
     tiles: Any,
     cuts: Cuts,
+    align: Align,
     variables: Mapping,
     state: Mapping[str, Array],
     frame: Array,
@@ -76,35 +81,43 @@ def step(
 
     Returns:
       The next state; the frame, unclipped; and `cut`, `change` (mean absolute difference of
-      luma to the frame before), `referenced`, and the gate's `count [l]`, `histogram [l s]`,
+      luma to the frame before), `referenced`, `covered` (share of pixels with a reference), and
+      the gate's `count [l]`, `histogram [l s]`,
       `usage [l e]`, `entropy [l]`.
     """
     image = frame.astype(jnp.float32)
     image = image / 255 if jnp.issubdtype(frame.dtype, jnp.integer) else image
-    luma = thumbnail(image)
+    now = color.luma(image)[..., 0]
+    luma = thumbnail(now)
     change = jnp.abs(luma - state["luma"]).mean()
     cut = is_cut(luma, state, change, cuts)
     due = (state["since"] >= cuts.every) if cuts.every else jnp.bool_(False)
     empty = (cut & cuts.detect) | due
-    reference = jnp.where(empty, NO_REFERENCE, state["reference"])
     since = jnp.where(empty, 0, state["since"])
+    reference = jax.lax.cond(
+        since > 0,
+        lambda: carry(state["reference"], course(align, state["before"], now)),
+        lambda: jnp.full_like(state["reference"], NO_REFERENCE),
+    )
     restored, said = through(net, tiles, variables, image, reference)
     kept = jnp.where(remember, normalise(jnp.clip(restored, 0, 1)), NO_REFERENCE)
     level = jnp.where(state["number"] == 1, change, state["level"])
     level = jnp.where(cut, level, MEMORY * level + (1 - MEMORY) * change)
     after = {
         "reference": kept,
+        "before": now,
         "luma": luma,
         "level": jnp.where(state["number"] == 0, 0.0, level),  # nothing before it to differ from
         "number": state["number"] + 1,
         "since": jnp.where(remember, since + 1, 0),
     }
-    return after, restored, {"cut": cut, "change": change, "referenced": since > 0, **said}
+    seen = (reference[..., 0] != NO_REFERENCE).mean(dtype=jnp.float32)
+    told = {"cut": cut, "change": change, "referenced": since > 0, "covered": seen}
+    return after, restored, {**told, **said}
 
 
-def thumbnail(image: Float[Array, "h w 3"]) -> Float[Array, "y x"]:
-    """Luma (BT.601) at the detector's size, averaged."""
-    luma = image @ jnp.array([0.299, 0.587, 0.114], jnp.float32)
+def thumbnail(luma: Float[Array, "h w"]) -> Float[Array, "y x"]:
+    """The frame at the detector's size, averaged."""
     return jax.image.resize(luma, THUMBNAIL, "linear", antialias=True)
 
 

@@ -21,9 +21,11 @@ from ml_collections import FrozenConfigDict
 from wxjax import errors
 from wxjax.losses import terms
 from wxjax.nn import routing
-from wxjax.systems.mofme import streaming
+from wxjax.ops import color
+from wxjax.systems.mofme import reference, streaming
 from wxjax.systems.mofme import task as images
 from wxjax.systems.mofme.network import NO_REFERENCE, Network, build, normalise
+from wxjax.systems.mofme.reference import Align
 from wxjax.task import Stream, Task
 
 
@@ -56,18 +58,23 @@ def make(config) -> Task:
         expected = "expected 6: a frame and its reference"
         raise errors.bad("config.model.in_channels", net.in_channels, expected)
     tiles = FrozenConfigDict(config.tiles.to_dict())
-    reading = {name: value for name, value in config.video.to_dict().items() if name != "cuts"}
-    exposure = Exposure(**reading)
+    apart = ("cuts", "align")
+    exposure = Exposure(**{n: x for n, x in config.video.to_dict().items() if n not in apart})
+    align = reference.settings(config.video)
     for name in ("drop", "noise", "tint", "rest"):
         if not 0 <= getattr(exposure, name) <= 1:
             raise errors.bad(f"config.video.{name}", getattr(exposure, name), "expected 0 to 1")
     return base._replace(
-        loss=functools.partial(loss, net, dict(config.losses), dict(config.balance), exposure),
-        predict=functools.partial(predict, net, base.predict),
+        loss=functools.partial(
+            loss, net, dict(config.losses), dict(config.balance), exposure, align
+        ),
+        predict=functools.partial(predict, net, align, base.predict),
         measure=functools.partial(measure, base.measure),
         stream=Stream(
             streaming.init_state,
-            functools.partial(streaming.step, net, tiles, streaming.settings(config.video.cuts)),
+            functools.partial(
+                streaming.step, net, tiles, streaming.settings(config.video.cuts), align
+            ),
             streaming.reset,
         ),
     )
@@ -78,6 +85,7 @@ def loss(
     weights: Mapping,
     balances: Mapping,
     exposure: Exposure,
+    align: Align,
     variables,
     batch,
     key,
@@ -92,11 +100,11 @@ def loss(
     own = terms.weight_at(exposure.own, step, "own")
 
     def frame(before, item):
-        number, x, truth, *earlier = item
+        number, x, truth, along, *earlier = item
         inner, outer = jax.random.split(jax.random.fold_in(key, number))
-        reference = expose(exposure, own, inner, before, *earlier)
-        reference = jnp.where(number == 0, NO_REFERENCE, reference)
-        both = jnp.concatenate([normalise(x), reference], -1)
+        seen = expose(exposure, own, inner, before, *earlier, along)
+        seen = jnp.where(number == 0, NO_REFERENCE, seen)
+        both = jnp.concatenate([normalise(x), seen], -1)
         output, gate = net.apply(variables, both, True, rngs={"dropout": outer})
         values = terms.image_terms(tuple(weights), output, truth, x)
         total, logs = terms.total(values, weights, step)
@@ -112,8 +120,9 @@ def loss(
         return jax.lax.stop_gradient(jnp.clip(output, 0, 1)), (total, logs)
 
     t = image.shape[0]
-    earlier = (jnp.concatenate([x[:1], x[:-1]]) for x in (target, image))
-    items = jnp.arange(t), image, target, *earlier
+    earlier = [jnp.concatenate([x[:1], x[:-1]]) for x in (target, image)]
+    along = courses(align, earlier[1], image)
+    items = jnp.arange(t), image, target, along, *earlier
     _, (total, logs) = jax.lax.scan(frame, jnp.zeros_like(image[0]), items, unroll=unroll())
     means = {name: value.mean() for name, value in logs.items()}
     return total.mean(), (
@@ -131,12 +140,27 @@ def unroll() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def expose(exposure: Exposure, own: Any, key: Any, output: Any, truth: Any, degraded: Any):
+def courses(align: Align, before: Any, now: Any) -> reference.Course | None:
+    """How each of the frames `now [t b h w 3]` follows from the one before it."""
+    lumas = (color.luma(jax.lax.stop_gradient(image))[..., 0] for image in (before, now))
+    return jax.vmap(jax.vmap(functools.partial(reference.course, align)))(*lumas)
+
+
+def expose(
+    exposure: Exposure,
+    own: Any,
+    key: Any,
+    output: Any,
+    truth: Any,
+    degraded: Any,
+    along: reference.Course | None = None,
+):
     """The reference `[b h w 3]` in [-1, 1] of one frame.
 
     Args:
       own: share of references that are `output`, what the network made of the frame before.
       truth, degraded: that frame as it was, and as the camera saw it.
+      along: how it is carried to the present frame.
     """
     keys = jax.random.split(key, 7)
     b = output.shape[0]
@@ -148,11 +172,12 @@ def expose(exposure: Exposure, own: Any, key: Any, output: Any, truth: Any, degr
     worn += exposure.rest * draw(keys[6]) ** 2 * (degraded - truth)
     move = jax.random.randint(keys[2], (2,), -exposure.shift, exposure.shift + 1)
     worn = jnp.clip(jnp.roll(worn, move, (1, 2)), 0, 1)
-    reference = normalise(jnp.where(draw(keys[3]) < own, output, worn))
-    return jnp.where(draw(keys[4]) < exposure.drop, NO_REFERENCE, reference)
+    seen = normalise(jnp.where(draw(keys[3]) < own, output, worn))
+    seen = jax.vmap(reference.carry)(seen, along)
+    return jnp.where(draw(keys[4]) < exposure.drop, NO_REFERENCE, seen)
 
 
-def predict(net: Network, still, variables, batch: Mapping) -> dict[str, Any]:
+def predict(net: Network, align: Align, still, variables, batch: Mapping) -> dict[str, Any]:
     """Restores clips `[b t h w 3]`, each frame with the one restored before; else photographs.
 
     Returns:
@@ -163,14 +188,19 @@ def predict(net: Network, still, variables, batch: Mapping) -> dict[str, Any]:
     if "image" not in batch or batch["image"].ndim == 4:
         return still(variables, batch)
 
-    def frame(reference, x):
-        restored, gate = net.apply(variables, jnp.concatenate([normalise(x), reference], -1))
+    def frame(output, item):
+        number, x, before = item
+        along = courses(align, before[None], x[None])
+        seen = jax.vmap(reference.carry)(output, jax.tree.map(lambda leaf: leaf[0], along))
+        seen = jnp.where(number == 0, NO_REFERENCE, seen)
+        restored, gate = net.apply(variables, jnp.concatenate([normalise(x), seen], -1))
         said = {} if gate is None else routing.statistics(gate.weights, net.gating.top_k)
         return normalise(jnp.clip(restored, 0, 1)), (restored, said)
 
-    frames = batch["image"].swapaxes(0, 1)
-    start = jnp.full(frames.shape[1:], NO_REFERENCE, jnp.float32)
-    _, (restored, said) = jax.lax.scan(frame, start, frames)
+    frames = batch["image"].astype(jnp.float32).swapaxes(0, 1)
+    earlier = jnp.concatenate([frames[:1], frames[:-1]])
+    items = jnp.arange(len(frames)), frames, earlier
+    _, (restored, said) = jax.lax.scan(frame, jnp.zeros_like(frames[0]), items)
     named = {f"gate_{name}": value.swapaxes(0, 1) for name, value in said.items()}
     return {"image": restored.swapaxes(0, 1), **named}
 

@@ -1,0 +1,59 @@
+"""The reference follows the scene, and is dropped where it cannot be believed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs.mofme_video import get_config
+from tests.ops.test_motion import window
+from wxjax import errors
+from wxjax.systems.mofme import reference
+from wxjax.systems.mofme.network import NO_REFERENCE, normalise
+
+
+@jax.jit
+def carried(shown, before, now):
+    return reference.carry(shown, reference.course(reference.Align(), before, now))
+
+
+def colours(luma):
+    return jnp.stack([luma, luma**2, 1 - luma], -1)
+
+
+def test_a_reference_follows_a_pan_and_what_comes_into_view_has_none():
+    before, now = window(0, 0), window(0, 12.0)  # the scene goes right: new ground at the left
+    found = np.asarray(carried(normalise(colours(before)), before, now))
+    empty = (found == NO_REFERENCE).all(-1)
+    assert empty[:, :10].mean() > 0.9 and empty[:, 16:].mean() < 0.05
+    gap = np.abs(found - normalise(colours(now)))[~empty]
+    assert gap.mean() < 0.02
+    still = np.abs(normalise(colours(before)) - normalise(colours(now)))[~empty]
+    assert still.mean() > 10 * gap.mean()
+
+
+def test_what_was_not_there_before_has_no_reference():
+    before = window(0, 0)
+    now = before.at[40:60, 40:60].set(0.95)
+    found = np.asarray(carried(normalise(colours(before)), before, now))
+    empty = (found == NO_REFERENCE).all(-1)
+    assert empty[44:56, 44:56].mean() > 0.7 and empty[:24].mean() < 0.05
+
+
+def test_without_following_it_stays_as_it_is():
+    before = window(0, 0)
+    align = reference.Align(follow=False)
+    assert reference.course(align, before, before) is None
+    assert reference.carry(colours(before), None) is not None
+    np.testing.assert_array_equal(reference.carry(colours(before), None), colours(before))
+
+
+def test_runs_from_before_there_was_a_course_do_not_follow():
+    config = get_config("tiny")
+    assert reference.settings(config.video).follow
+    with config.unlocked():
+        config.video.align.doubt = 1.5
+        with pytest.raises(errors.InputError, match="align.doubt=1.5: expected 0 to 1"):
+            reference.settings(config.video)
+        del config.video.align
+    assert not reference.settings(config.video).follow
