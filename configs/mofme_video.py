@@ -41,7 +41,7 @@ def get_config(size: str = "default") -> ConfigDict:
         emphasis=0.0,
     )
     stage = config.stages.network
-    steps = stage.num_steps = {"default": 800, "tiny": 4, "paper": 50_000}[size]
+    steps = stage.num_steps = {"default": 1_200, "tiny": 4, "paper": 50_000}[size]
     config.video = dict(
         own=((0, 0.0), (steps // 2, 0.7)),  # share of own outputs, by step
         drop=0.1,

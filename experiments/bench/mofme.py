@@ -24,7 +24,7 @@ import optax
 
 from wxjax import files
 from wxjax.losses import pixel
-from wxjax.systems.mofme.blocks import Gating
+from wxjax.systems.mofme.gating import Gating
 from wxjax.systems.mofme.network import Network, normalise
 
 RATE_THERE = 105.0  # GFLOP per CPU-second of jax's matrix products where the baseline was taken

@@ -9,7 +9,7 @@ import pytest
 
 from wxjax import errors
 from wxjax.nn import executors, routing
-from wxjax.systems.mofme.blocks import Gating, offset
+from wxjax.systems.mofme.gating import Gating, offset
 from wxjax.systems.mofme.network import (
     NO_REFERENCE,
     Network,

@@ -20,7 +20,8 @@ from jaxtyping import Array, Float
 from wxjax import errors
 from wxjax.nn.attention import torch_uniform
 from wxjax.ops.convolution import conv3x3, depth_to_space, space_to_depth
-from wxjax.systems.mofme.blocks import Block, Gate, Gating, check, dense, layer_norm
+from wxjax.systems.mofme.blocks import Block, dense, layer_norm
+from wxjax.systems.mofme.gating import Gate, Gating, check
 
 HEADS = ("sigmoid", "residual")
 NO_REFERENCE = -1.0  # a black frame, in the network's range: what stands for "no frame before"

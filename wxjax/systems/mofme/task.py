@@ -13,8 +13,8 @@ from wxjax.losses import terms
 from wxjax.metrics import restoration
 from wxjax.nn import balance, routing
 from wxjax.ops import tile
-from wxjax.systems.mofme import blocks, whole
-from wxjax.systems.mofme.blocks import Gate
+from wxjax.systems.mofme import gating, whole
+from wxjax.systems.mofme.gating import Gate
 from wxjax.systems.mofme.network import (
     NO_REFERENCE,
     Network,
@@ -31,7 +31,7 @@ MODES = ("local", "global")  # windows, each an image of its own; or the whole i
 def make(config) -> Task:
     """The task; checks what the config says about the model, the losses and the tiles."""
     net = build(plain(config.model))
-    blocks.check(net.variant, net.gating)
+    gating.check(net.variant, net.gating)
     for name in config.balance:
         if name not in BALANCE:
             raise errors.unknown("config.balance", name, BALANCE)
