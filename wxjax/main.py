@@ -10,6 +10,8 @@ commands:
   prepare    audit a data set: near-duplicates, misalignment, leaks, splits
   convert    a published PyTorch checkpoint as a folder that restore takes
   attribute  which pixels of a photograph a restored window depends on
+  render     a fixed view at any hour: pictures or a film of the day
+  bake       a fixed view as a basis and a page with an hour slider
 
 `wxjax COMMAND --help` explains one command, with examples.
 

@@ -67,6 +67,10 @@ def define(values: flags.FlagValues) -> None:
     boolean("reference", True, "Video: remember the frame before.", flag_values=values)
     boolean("scene-reset", True, "Video: forget it at a scene's cut.", flag_values=values)
     integer("reset-every", 0, "Video: and every so many frames.", lower_bound=0, flag_values=values)
+    string("time", None, "Hours to render: 18.25, 6,7.5 or 0:23.5:0.5.", flag_values=values)
+    string("pixels", None, "A table of y,x: render only these.", flag_values=values)
+    boolean("baked", False, "Render from the baked basis.", flag_values=values)
+    flags.DEFINE_float("rate", 12.0, "Frames a second of a film.", flag_values=values)
     boolean("overwrite", False, "Do again what is done already.", flag_values=values)
 
 

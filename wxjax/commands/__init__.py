@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from wxjax import settings
-from wxjax.commands import measuring, restoring, training
+from wxjax.commands import measuring, restoring, training, viewing
 
 COMMANDS = {
     "train": training.train,
@@ -16,6 +16,8 @@ COMMANDS = {
     "prepare": training.prepare,
     "convert": training.convert,
     "attribute": measuring.attribute,
+    "render": viewing.render,
+    "bake": viewing.bake,
 }
 
 

@@ -87,7 +87,8 @@ def report(call: Call) -> None:
     examples:
       wxjax report --workdir=runs/moei
     """
-    from wxjax.report import build
+    from wxjax.report import build, daytime
 
-    build.build(call.workdir)
+    maker = daytime if (call.workdir / "daytime.json").is_file() else build
+    maker.build(call.workdir)
     print(f"report: {call.workdir / 'index.html'}")

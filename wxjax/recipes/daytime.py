@@ -145,6 +145,9 @@ def test(config: ConfigDict, workdir: pathlib.Path) -> None:
     done = workdir / "evaluated.json"
     if not done.exists() or files.read_json(done) != stamp:
         evaluate(config, workdir)
+        from wxjax.recipes import rendering  # it needs this module
+
+        rendering.bake(config, workdir)
         files.write_json(done, stamp)
     report.build(workdir)
 
