@@ -80,7 +80,8 @@ def get_config(size: str = "default") -> ConfigDict:
         anchor="pchip",
         ridge=0.1,
         residual_net=True,
-        rank=8,
+        rank=8,  # of basis, and of what bake makes
+        basis_fit="svd",  # or grid, trained
     )
     config.training = dict(
         patch_size=32,  # 0: single pixels

@@ -60,3 +60,14 @@ def test_the_video_notebook_cleans_a_film(folder, monkeypatch):
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 2
     assert any("<video" in o.get("data", {}).get("text/html", "") for o in outputs)
     assert any('"usage"' in o.get("text", "") for o in outputs)
+
+
+@pytest.mark.slow
+def test_the_notebook_of_the_day_shows_an_evening(folder, monkeypatch):
+    tiny = lambda s: s.replace('SIZE = ""', 'SIZE = ":tiny"')
+    cells = execute("time_of_day.ipynb", folder, tiny, monkeypatch)
+    outputs = [o for c in cells for o in c.get("outputs", [])]
+    printed = "".join(o.get("text", "") for o in outputs)
+    assert "report: runs/tod/index.html" in printed and "model      PSNR" in printed
+    assert any("image/png" in o.get("data", {}) for o in outputs)
+    assert any("<iframe" in "".join(o.get("data", {}).get("text/html", "")) for o in outputs)

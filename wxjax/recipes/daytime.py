@@ -15,13 +15,12 @@ from PIL import Image
 from wxjax import errors, files
 from wxjax import task as tasks
 from wxjax.data import daytime, valley
+from wxjax.evaluate import basis as bases
 from wxjax.evaluate import daytime as measuring
 from wxjax.recipes import evidence, stages
 from wxjax.report import daytime as report
 from wxjax.task import Task
 from wxjax.train import loop, weights
-
-SHOWN = ("linear", "pchip", "ridge", "model")
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -144,10 +143,10 @@ def test(config: ConfigDict, workdir: pathlib.Path) -> None:
     }
     done = workdir / "evaluated.json"
     if not done.exists() or files.read_json(done) != stamp:
-        evaluate(config, workdir)
         from wxjax.recipes import rendering  # it needs this module
 
         rendering.bake(config, workdir)
+        evaluate(config, workdir)
         files.write_json(done, stamp)
     report.build(workdir)
 
@@ -167,6 +166,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
     variants = {
         name: lambda hour, make=make: make(*given, hour, period) for name, make in against.items()
     }
+    variants["baked"] = bases.load(workdir / "basis.npz")
     variants["model"] = render
     parts = {"given": given, "hidden": (split.test_hours, split.test_frames)}
     parts = {
@@ -189,6 +189,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
         "place": place if solar else None,
         "period": period,
         "parameters": int(sum(np.size(x) for x in jax.tree.leaves(variables["params"]))),
+        "baked": files.read_json(workdir / "basis.json"),
         "bytes": int(sum(np.asarray(x).nbytes for x in jax.tree.leaves(variables))),
         **{name: value for name, value in about.items() if name != "model"},
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),

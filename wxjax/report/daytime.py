@@ -15,6 +15,7 @@ NAMES = {
     "pchip": "Monotone cubic (PCHIP)",
     "svd8": "SVD, rank 8",
     "ridge": "Ridge regression",
+    "baked": "This model, baked",
     "model": "This model",
 }
 PARTS = {
@@ -84,7 +85,7 @@ def lead(summary: Mapping) -> str:
     other = {
         name: entry[part][span]["psnr"]
         for name, entry in summary["variants"].items()
-        if name != "model" and entry.get(part)
+        if name not in ("model", "baked") and entry.get(part)
     }
     best = max(other, key=other.get)
     text = (
@@ -128,6 +129,11 @@ def about(summary: Mapping) -> Table:
         (Cell("Parameters"), Cell(cells.plain(summary["parameters"]))),
         (Cell("Bytes with the frames it needs"), Cell(cells.plain(summary["bytes"]))),
     ]
+    if summary.get("baked"):
+        baked = summary["baked"]
+        rows.append(
+            (Cell(f"Bytes baked at rank {baked['rank']}"), Cell(cells.plain(baked["bytes"])))
+        )
     if summary.get("place"):
         place = summary["place"]
         rows.append((

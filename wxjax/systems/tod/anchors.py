@@ -171,10 +171,10 @@ def fit_blend(
 ) -> dict[str, Array]:
     """`share` and `trust [t]` of every interval, by hiding its two ends in turn.
 
-    Both closed forms are wrong by less when frames are closer: by how much is read off hiding
-    one frame against three, and the share is that of the scaled errors. With e the anchor's
-    error, r regression less anchor and c the correction, what is left is
-    e - share r - share trust c: the quadratic in `share` is minimised for five trusts.
+    With e the anchor's error on a hidden frame, r regression less anchor and c the correction,
+    what is left is e - share r - share trust c: least squares in `share` for five trusts. A
+    hidden frame is found over twice the span, where interpolation is at its worst: below 1/12
+    of the period (two hours) the share fades, and at 1/24 the anchor is alone.
     """
     count = scene["hours"].shape[0]
     if count < 5:
@@ -182,11 +182,10 @@ def fit_blend(
     index = jnp.arange(count)
     day = dict(scene, trust=jnp.ones(count), share=jnp.zeros(count))
 
-    def moments(number):
-        """Products `[3 3]` of (e, r, c) where one frame is hidden, width - 1 a side with it."""
-        width, i = number // count + 1, number % count
+    def moments(i):
+        """Products `[3 3]` of (e, r, c) where frame i is hidden."""
         found = closed_forms(
-            model, place, day, values[None], lamps[None], leave_out(count, i[None], width),
+            model, place, day, values[None], lamps[None], leave_out(count, i[None]),
             scene["hours"][i][None],
         )  # fmt: skip
         truth = jax.lax.dynamic_index_in_dim(values, i, 1, keepdims=False)
@@ -195,26 +194,13 @@ def fit_blend(
         stacked = jnp.stack(parts).reshape(3, -1)
         return stacked @ stacked.T / stacked.shape[1]
 
-    near, far = jax.lax.map(moments, jnp.arange(2 * count)).reshape(2, count, 3, 3)
+    m = jax.lax.map(moments, index)
+    m = m + jnp.roll(m, -1, 0)  # of both ends of the interval that starts at each frame
     trusts = jnp.linspace(0, 1, 5)[:, None]
-
-    def products(m):
-        """(anchor, cross, corrected) error products `[5 t]` of every trust."""
-        e, er, ec = m[:, 0, 0], m[:, 0, 1], m[:, 0, 2]
-        moved = er + trusts * ec
-        size = m[:, 1, 1] + 2 * trusts * m[:, 1, 2] + trusts**2 * m[:, 2, 2]
-        return jnp.broadcast_to(e, moved.shape), e - moved, e - 2 * moved + size
-
-    (aa, ab, bb), (far_a, _, far_b) = products(near), products(far)
-    scale_a, scale_b = shrinkage(aa, far_a), shrinkage(bb, far_b)
-    parts = aa * scale_a**2, ab * scale_a * scale_b, bb * scale_b**2
-    aa, ab, bb = (x + jnp.roll(x, -1, 1) for x in parts)
-    share = jnp.clip((aa - ab) / (aa - 2 * ab + bb + 1e-9), 0, 1)
-    left = aa + share * (2 * ab - 2 * aa) + share**2 * (aa - 2 * ab + bb)
-    best = jnp.argmin(left, 0)
-    return {"share": share[best, index], "trust": trusts[best, 0]}
-
-
-def shrinkage(near: Float[Array, "o t"], far: Float[Array, "o t"]) -> Float[Array, "o 1"]:
-    """By how much an error shrinks when its span halves, in amplitude: the mean over frames."""
-    return jnp.sqrt(jnp.clip(near.mean(1) / (far.mean(1) + 1e-9), 0.0, 1.0))[:, None]
+    moved = m[:, 0, 1] + trusts * m[:, 0, 2]
+    size = m[:, 1, 1] + 2 * trusts * m[:, 1, 2] + trusts**2 * m[:, 2, 2]
+    share = jnp.clip(moved / (size + 1e-9), 0, 1)
+    best = jnp.argmin(share**2 * size - 2 * share * moved, 0)
+    span = (jnp.roll(scene["hours"], -1) - scene["hours"]) % model.period
+    fade = jnp.clip(24 * span / model.period - 1, 0, 1)
+    return {"share": fade * share[best, index], "trust": trusts[best, 0]}

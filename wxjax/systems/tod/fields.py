@@ -148,3 +148,24 @@ class Field(nn.Module):
         found = self.features(xy, phase, image)
         found = found if look is None else jnp.concatenate([found, look], -1)
         return self.head(found, code)
+
+
+class LowRank(nn.Module):
+    """The sum over r of a_r(hour) B_r(place): B decoded from dense grids, a by a small MLP.
+
+    The hour enters in the last product alone, so a trained one is baked without loss.
+    """
+
+    model: Any
+    height: int
+    width: int
+
+    @nn.compact
+    def __call__(self, xy, code, phase=None, image=None, look=None) -> Float[Array, "g n 3"]:
+        """As `Field`; the last three arguments are not used."""
+        model = self.model
+        grid = grids.Dense(self.height, self.width, model.levels, model.level_channels, name="grid")
+        found = grid(xy.reshape(-1, 2))
+        pictures = nn.Dense(3 * model.rank, name="decode")(found)
+        curves = nn.Dense(model.rank, name="curves")(nn.tanh(nn.Dense(32, name="hours")(code)))
+        return jnp.einsum("gnrc,gr->gnc", pictures.reshape(*xy.shape[:2], model.rank, 3), curves)

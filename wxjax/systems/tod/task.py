@@ -46,6 +46,7 @@ def check(model: Any) -> None:
         ("field", FIELDS), ("transfer", anchors.TRANSFERS), ("anchor", anchors.ANCHORS),
         ("activation", ("relu", "siren")), ("be_mode", ("replace", "concat")),
         ("be_input", ("baseline", "key")),
+        ("basis_fit", ("svd", "grid")),
     ):  # fmt: skip
         if model[name] not in choices:
             raise errors.unknown(f"model.{name}", model[name], choices)
@@ -74,12 +75,19 @@ def init(model: Any, key, batch: Mapping) -> dict:
     return {"params": params, "scene": day}
 
 
-def network(model: Any, height: int, width: int) -> fields.Field | None:
+def network(model: Any, height: int, width: int) -> Any:
     """The trained part; None where all is closed form."""
-    if model.field == "sunfield" and not model.residual_net:
+    if closed(model) and (model.field == "basis" or not model.residual_net):
         return None
+    if model.field == "basis":
+        return fields.LowRank(model, height, width)
     outputs = 4 if model.field == "sunfield" else 3
     return fields.Field(model, height, width, outputs)
+
+
+def closed(model: Any) -> bool:
+    """Whether a field starts from the closed forms between frames."""
+    return model.field == "sunfield" or (model.field == "basis" and model.basis_fit == "svd")
 
 
 def code_size(model: Any) -> int:
@@ -144,7 +152,9 @@ def values_at(
     height, width, count, _ = day["frames"].shape
     field = network(model, height, width)
     keep = jnp.ones((len(hour), count), bool) if keep is None else keep
-    if model.field == "sunfield":
+    if closed(model):
+        if model.field == "basis":  # of rank r over time: a projection of each pixel's day
+            pixels = jnp.einsum("gntc,ts->gnsc", pixels, day["projection"])
         found = anchors.closed_forms(model, params["sun"], day, pixels, lamps, keep, hour)
         if field is None:
             return found.blend
