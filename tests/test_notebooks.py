@@ -71,3 +71,14 @@ def test_the_notebook_of_the_day_shows_an_evening(folder, monkeypatch):
     assert "report: runs/tod/index.html" in printed and "model      PSNR" in printed
     assert any("image/png" in o.get("data", {}) for o in outputs)
     assert any("<iframe" in "".join(o.get("data", {}).get("text/html", "")) for o in outputs)
+
+
+@pytest.mark.slow
+def test_the_identity_notebook_ends_in_a_sheet(folder, monkeypatch):
+    cells = execute(
+        "reid.ipynb", folder, lambda s: s.replace('SIZE = ""', 'SIZE = ":tiny"'), monkeypatch
+    )
+    outputs = [o for c in cells for o in c.get("outputs", [])]
+    printed = "".join(o.get("text", "") for o in outputs)
+    assert "report: runs/reid/index.html" in printed and "sheet: found/search.png" in printed
+    assert any("image/png" in o.get("data", {}) for o in outputs)

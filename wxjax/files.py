@@ -122,6 +122,11 @@ def sha256(path: os.PathLike | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_text(text: str) -> str:
+    """Hexadecimal SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def digest(arrays: Mapping[str, Any]) -> str:
     """Hexadecimal SHA-256 of named arrays: names, types, shapes and values."""
     total = hashlib.sha256()

@@ -12,6 +12,9 @@ commands:
   attribute  which pixels of a photograph a restored window depends on
   render     a fixed view at any hour: pictures or a film of the day
   bake       a fixed view as a basis and a page with an hour slider
+  search     rank a folder of people or vehicles by likeness to one (reid)
+  explain    why two of them are alike to the network
+  study      smaller networks, federated training, a search over fusion blocks (reid)
 
 `wxjax COMMAND --help` explains one command, with examples.
 

@@ -64,6 +64,8 @@ def define(values: flags.FlagValues) -> None:
     string("window", None, "y,x,size in pixels: what attribute asks about.", flag_values=values)
     string("clear", None, "The clear picture of attribute's path.", flag_values=values)
     integer("steps", 50, "Gradients along the path.", lower_bound=1, flag_values=values)
+    string("gallery", None, "Folder of shots that search ranks.", flag_values=values)
+    integer("top", 10, "Results of search.", lower_bound=1, flag_values=values)
     boolean("reference", True, "Video: remember the frame before.", flag_values=values)
     boolean("scene-reset", True, "Video: forget it at a scene's cut.", flag_values=values)
     integer("reset-every", 0, "Video: and every so many frames.", lower_bound=0, flag_values=values)

@@ -82,6 +82,7 @@ SYSTEMS = {
     "mofme_video": "wxjax.systems.mofme.video",
     "irsr": "wxjax.systems.irsr.task",
     "tod": "wxjax.systems.tod.task",
+    "reid": "wxjax.systems.reid.task",
 }
 
 

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from wxjax import settings
-from wxjax.commands import measuring, restoring, training, viewing
+from wxjax.commands import measuring, restoring, retrieving, training, viewing
 
 COMMANDS = {
     "train": training.train,
@@ -18,6 +18,9 @@ COMMANDS = {
     "attribute": measuring.attribute,
     "render": viewing.render,
     "bake": viewing.bake,
+    "search": retrieving.search,
+    "explain": retrieving.explain,
+    "study": retrieving.study,
 }
 
 

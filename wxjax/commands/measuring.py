@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from wxjax import errors, files, settings
+from wxjax.commands import retrieving
 from wxjax.settings import Call
 from wxjax.task import DEGRADATIONS
 
@@ -36,6 +37,9 @@ def evaluate(call: Call) -> None:
 
         daytime.test(config, call.workdir)
         print(f"report: {call.workdir / 'index.html'}")
+        return
+    if config.recipe == "retrieval":
+        retrieving.evaluate_shots(config, call)
         return
     if not call.flags.data and config.recipe == "single":
         single.test(config, call.workdir, sources.open(config.data, "test"))
@@ -136,6 +140,9 @@ def bench(call: Call) -> None:
     from wxjax.report import build
 
     config = settings.load(call)
+    if config.recipe == "retrieval":
+        retrieving.bench_shots(config, call)
+        return
     if call.flags.breakdown:
         from wxjax.evaluate import breakdown
 

@@ -5,7 +5,7 @@ All are means over tokens, so that they do not grow with the image. Axes: n toke
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 
 def squared_variation(x: Float[Array, "k"]) -> Float[Array, ""]:
@@ -54,3 +54,48 @@ def switch(probs: Float[Array, "*n k"], weights: Float[Array, "*n k"]) -> Float[
 def router_z(logits: Float[Array, "*n k"]) -> Float[Array, ""]:
     """Mean of logsumexp(logits)^2: keeps logits small (Zoph et al., 2022, eq. 5)."""
     return (jax.nn.logsumexp(logits.astype(jnp.float32), axis=-1) ** 2).mean()
+
+
+def variance(probs: Float[Array, "*n k"]) -> Float[Array, ""]:
+    """Unbiased variance over experts of their mean probability.
+
+    Its minimum, 0, is reached too by a gate that ignores its input; kept to compare with.
+    """
+    return probs.reshape(-1, probs.shape[-1]).mean(0).var(ddof=1)
+
+
+def decidedness(probs: Float[Array, "*n k"], beta: float = 0.4) -> Float[Array, ""]:
+    """-H(mean p) + beta mean H(p), nats: low where experts share the work and inputs decide.
+
+    With beta = 1 this is minus the mutual information of input and expert. At least -log k
+    (one-hot and balanced); (beta - 1) log k for a gate that is uniform everywhere.
+    """
+    flat = probs.reshape(-1, probs.shape[-1]).astype(jnp.float32)
+    return beta * _entropy(flat).mean() - _entropy(flat.mean(0))
+
+
+def _entropy(probs: Float[Array, "*n k"]) -> Float[Array, "*n"]:
+    # x log x at 0 with a finite gradient.
+    return -(probs * jnp.log(jnp.maximum(probs, 1e-9))).sum(-1)
+
+
+def diversity(outputs: Float[Array, "n k d"]) -> Float[Array, ""]:
+    """Mean squared cosine between the outputs of two experts on one input; 0 if orthogonal."""
+    k = outputs.shape[1]
+    norms = jnp.sqrt((outputs**2).sum(-1, keepdims=True) + 1e-12)
+    unit = outputs / norms
+    cosine = jnp.einsum("nid,njd->nij", unit, unit)
+    pairs = jnp.triu(jnp.ones((k, k)), 1)
+    return (pairs * cosine**2).sum((1, 2)).mean() / jnp.maximum(pairs.sum(), 1)
+
+
+def bias_step(
+    weights: Shaped[Array, "*n k"], bias: Float[Array, "k"], rate: float = 1e-3
+) -> Float[Array, "k"]:
+    """The selection bias moved by `rate` towards experts taken less than the mean.
+
+    Changes which experts are chosen and not how they are weighted, so no loss is needed
+    (Wang et al., 2024, arXiv 2408.15664).
+    """
+    load = (weights.reshape(-1, weights.shape[-1]) > 0).mean(0)
+    return bias + rate * jnp.sign(load.mean() - load)

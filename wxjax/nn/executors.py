@@ -6,6 +6,10 @@
   grouped   (token, slot) rows sorted by expert, `jax.lax.ragged_dot`, row budget by `switch`
   blocked   the same rows in blocks of one expert each; the loop runs only as often as needed
   merged    weights of a whole image: its experts become one matrix
+  capacity  buffers of one size an expert; what does not fit is dropped, and counted: not equal
+
+A token looks the same to all experts, x `[t d]`, or each has its own view of it, x `[t e d]`.
+Experts of different kinds are run one by one with `where_kept`.
 
 An expert is a function `expert(params, x, at) -> y` that touches its parameters only
 through `at.dot(x, kernel)` and `at.row(vector)`, so that the same code runs with the
@@ -15,6 +19,7 @@ Axes: t tokens, s slots of a token, e experts, r rows (tokens times slots), d fe
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -59,13 +64,18 @@ def count_experts(params: Any) -> int:
     return jax.tree.leaves(params)[0].shape[0]
 
 
+def every(expert: Expert, params: Any, x: Float[Array, "t *views d"]) -> Float[Array, "e t d"]:
+    """What each expert makes of each token."""
+    one = lambda params, x: expert.apply(params, x, ONE)
+    return jax.vmap(one, (0, 1 if x.ndim == 3 else None))(params, x)
+
+
 def dense(
-    expert: Expert, params: Any, x: Float[Array, "t d"], choice: Choice
+    expert: Expert, params: Any, x: Float[Array, "t *views d"], choice: Choice
 ) -> Float[Array, "t d"]:
     """Every expert on every token, times its weight, which is mostly 0."""
     weights = routing.scatter(choice, count_experts(params))
-    every = jax.vmap(lambda one: expert.apply(one, x, ONE))(params)
-    return jnp.einsum("te,etd->td", weights.astype(x.dtype), every)
+    return jnp.einsum("te,etd->td", weights.astype(x.dtype), every(expert, params, x))
 
 
 def folded(
@@ -83,7 +93,7 @@ def folded(
 
 
 def skip(
-    expert: Expert, params: Any, x: Float[Array, "t d"], choice: Choice
+    expert: Expert, params: Any, x: Float[Array, "t *views d"], choice: Choice
 ) -> Float[Array, "t d"]:
     """A scan over experts; one that no token keeps is skipped at run time.
 
@@ -92,12 +102,16 @@ def skip(
     """
     weights = routing.scatter(choice, count_experts(params)).astype(x.dtype)
 
+    views = x.swapaxes(0, 1) if x.ndim == 3 else None
+
     def step(total, item):
-        one, weight = item
-        add = lambda: total + weight[:, None] * expert.apply(one, x, ONE)
+        one, weight, view = item
+        seen = x if view is None else view
+        add = lambda: total + weight[:, None] * expert.apply(one, seen, ONE)
         return jax.lax.cond((weight > 0).any(), add, lambda: total), None
 
-    return jax.lax.scan(step, jnp.zeros_like(x), (params, weights.T))[0]
+    zeros = jnp.zeros((x.shape[0], x.shape[-1]), x.dtype)
+    return jax.lax.scan(step, zeros, (params, weights.T, views))[0]
 
 
 class Rows(NamedTuple):
@@ -125,6 +139,13 @@ def sort(choice: Choice, k: int) -> Rows:
     return Rows(order, place.reshape(choice.index.shape), expert[order], sizes)
 
 
+def seen_by(x: Float[Array, "t *views d"], token: Int[Array, "r"], expert: Int[Array, "r"]):
+    """The rows `[r d]` that experts get to see of their tokens."""
+    if x.ndim == 2:
+        return x[token]
+    return x[token, jnp.minimum(expert, x.shape[1] - 1)]
+
+
 def combine(
     y: Float[Array, "r d"], place: Int[Array, "t s"], weight: Float[Array, "t s"]
 ) -> Float[Array, "t d"]:
@@ -134,7 +155,7 @@ def combine(
 
 
 def grouped(
-    expert: Expert, params: Any, x: Float[Array, "t d"], choice: Choice
+    expert: Expert, params: Any, x: Float[Array, "t *views d"], choice: Choice
 ) -> Float[Array, "t d"]:
     """Sorted rows through `ragged_dot`, over the smallest budget of rows that holds them all.
 
@@ -151,7 +172,8 @@ def grouped(
             dot=lambda z, kernel: jax.lax.ragged_dot(z, kernel, rows.sizes),
             row=lambda vector: vector[ids],
         )
-        y = expert.apply(params, x[rows.order[:budget] // slots], at)
+        seen = seen_by(x, rows.order[:budget] // slots, rows.expert[:budget])
+        y = expert.apply(params, seen, at)
         return combine(y, rows.place, weight)
 
     branches = [functools.partial(within, budget) for budget in budgets]
@@ -160,7 +182,7 @@ def grouped(
 
 
 def blocked(
-    expert: Expert, params: Any, x: Float[Array, "t d"], choice: Choice
+    expert: Expert, params: Any, x: Float[Array, "t *views d"], choice: Choice
 ) -> Float[Array, "t d"]:
     """Sorted rows in blocks of `BLOCK` of one expert each.
 
@@ -169,7 +191,8 @@ def blocked(
     """
     rows = sort(choice, count_experts(params))
     slots = choice.index.shape[1]
-    y = _loop(expert.apply, params, x[rows.order // slots], rows.sizes)
+    seen = seen_by(x, rows.order // slots, rows.expert)
+    y = _loop(expert.apply, params, seen, rows.sizes)
     return combine(y, rows.place, choice.weight)
 
 
@@ -256,8 +279,75 @@ TOKEN_LEVEL = {
 NAMES = ("auto", *TOKEN_LEVEL)
 
 
+def room(tokens: int, slots: int, experts: int, factor: float) -> int:
+    """Rows of one expert's buffer: `factor` times its even share, in steps of 4."""
+    return min(tokens, 4 * math.ceil(factor * slots * tokens / experts / 4))
+
+
+def capacity(
+    expert: Expert,
+    params: Any,
+    x: Float[Array, "t *views d"],
+    choice: Choice,
+    factor: float = 1.25,
+    priority: bool = False,
+) -> tuple[Float[Array, "t d"], Float[Array, ""]]:
+    """Buffers of `room` rows an expert: one shape whatever the routing, for accelerators.
+
+    Args:
+      priority: heavy rows are served first, instead of first tokens (Riquelme et al., 2021).
+
+    Returns:
+      The mixture without the rows that did not fit, and their share of the rows kept.
+    """
+    k, (tokens, slots) = count_experts(params), choice.index.shape
+    size = room(tokens, slots, k, factor)
+    used = choice.weight > 0
+    key = jnp.where(used, choice.index, k).reshape(-1)
+    served = jnp.argsort(-choice.weight.reshape(-1)) if priority else jnp.arange(tokens * slots)
+    order = served[jnp.argsort(key[served], stable=True)]
+    sizes = jnp.bincount(key, length=k + 1)
+    within = jnp.arange(tokens * slots) - (jnp.cumsum(sizes) - sizes)[key[order]]
+    fits = (within < size) & (key[order] < k)
+    slot = jnp.where(fits, key[order] * size + within, k * size)
+    token = jnp.zeros(k * size + 1, jnp.int32).at[slot].set(order // slots)[:-1]
+    seen = seen_by(x, token, jnp.repeat(jnp.arange(k), size)).reshape(k, size, -1)
+    y = jax.vmap(lambda one, rows: expert.apply(one, rows, ONE))(params, seen)
+    place = jnp.zeros(tokens * slots, jnp.int32).at[order].set(slot).reshape(tokens, slots)
+    weight = jnp.where(place < k * size, choice.weight, 0)
+    lost = (used & (place >= k * size)).sum() / jnp.maximum(used.sum(), 1)
+    return combine(y.reshape(k * size, -1), place, weight), lost.astype(jnp.float32)
+
+
+def where_kept(
+    apply: Callable[[Array], Array],
+    x: Float[Array, "t *d"],
+    weight: Float[Array, "t"],
+    block: int = 8,
+) -> Float[Array, "t f"]:
+    """weight * apply(x) where the weight is not 0, in blocks of `block` tokens; 0 elsewhere.
+
+    For experts that share no program, such as windows of different sizes: time follows the
+    number of tokens that keep this one. Inference only: the loop's trip count is not static.
+    """
+    t = x.shape[0]
+    shape = jax.eval_shape(apply, jax.ShapeDtypeStruct((block, *x.shape[1:]), x.dtype))
+    order = jnp.argsort(weight == 0, stable=True)
+    padded = jnp.concatenate([order, jnp.full(block, t)])
+    count = (weight > 0).sum()
+
+    def step(i, y):
+        place = jax.lax.dynamic_slice_in_dim(padded, i * block, block)
+        token = jnp.minimum(place, t - 1)
+        made = apply(x[token]) * weight[token][:, None]
+        return y.at[place].set(made, mode="drop")
+
+    zeros = jnp.zeros((t, *shape.shape[1:]), shape.dtype)
+    return jax.lax.fori_loop(0, -(-count // block), step, zeros)
+
+
 def run(
-    name: str, expert: Expert, params: Any, x: Float[Array, "t d"], choice: Choice
+    name: str, expert: Expert, params: Any, x: Float[Array, "t *views d"], choice: Choice
 ) -> Float[Array, "t d"]:
     """sum_s weight_s expert_{index_s}(x) by the executor of that name.
 

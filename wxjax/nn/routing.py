@@ -36,6 +36,7 @@ def select(
     count: int,
     p: float = 1.0,
     temperature: Float[Array, ""] | float = 1.0,
+    least: int = 1,
 ) -> Choice:
     """The `count` best experts of each token, or fewer: those ranked before the mass exceeds `p`.
 
@@ -46,6 +47,7 @@ def select(
     Args:
       count: slots a token, k_max.
       p: of the mass of all experts, not of the `count` best; 1 keeps `count` experts.
+      least: experts that are kept whatever the mass.
 
     Raises:
       InputError: for `count` or `p` out of range.
@@ -57,6 +59,7 @@ def select(
         mass = jnp.exp(ranked - jax.nn.logsumexp(logits, axis=-1, keepdims=True))
         kept = jnp.cumsum(mass, axis=-1) - mass <= p
         # The first rank's difference is exactly 0, so no token is left without an expert.
+        kept = kept | (jnp.arange(count) < least)
         weight = jax.nn.softmax(ranked, where=kept)
     else:
         weight = jax.nn.softmax(ranked)

@@ -1,0 +1,187 @@
+"""The network: modalities present and absent, fusions, losses, one answer for any batching."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import reid
+from wxjax import errors
+from wxjax import task as tasks
+from wxjax.recipes import stages
+from wxjax.systems.reid import model
+from wxjax.systems.reid.model import Network
+
+KEY = jax.random.key(0)
+
+
+def config(**changes):
+    found = reid.get_config("tiny")
+    found = stages.stage_config(found, "network", "network")
+    found.data.size = (64, 32)
+    found.model.update(scales=(2, 4), identities=3, features=8, shared_stem=True)
+    found.model.experts.dropout = found.model.gate.dropout = 0.0
+    for key, value in changes.items():
+        place = found
+        *path, last = key.split("__")
+        for name in path:
+            place = place[name]
+        place[last] = value
+    return found
+
+
+def batch(n=4):
+    image = jax.random.uniform(jax.random.key(2), (n, 3, 64, 32, 3))
+    return {
+        "image": image,
+        "present": jnp.ones((n, 3), bool),
+        "label": jnp.arange(n, dtype=jnp.int32) // 2,
+        "camera": jnp.zeros(n, jnp.int32),
+        "index": jnp.arange(n, dtype=jnp.int32),
+    }
+
+
+FUSIONS = {
+    "shared": {},
+    "per_modality": {},
+    "hierarchical": {},
+    "crossmodal": {"model__gate__top_k": 3, "model__gate__input": "cls"},
+}
+
+
+@pytest.fixture(scope="module", params=FUSIONS)
+def made(request):
+    found = config(model__fusion=request.param, **FUSIONS[request.param])
+    task = tasks.load(found)
+    return request.param, found, task, task.init(KEY, {})
+
+
+def test_an_absent_band_has_no_say(made):
+    _, _, task, variables = made
+    given = batch()
+    given["present"] = given["present"].at[:, 1].set(False)
+    other = {**given, "image": given["image"].at[:, 1].set(0.7)}
+    predict = jax.jit(task.predict)
+    first, second = predict(variables, given), predict(variables, other)
+    np.testing.assert_array_equal(first["feature"], second["feature"])
+    d = 8
+    assert float(jnp.abs(first["feature"][:, d : 2 * d]).max()) == 0
+    np.testing.assert_allclose(jnp.linalg.norm(first["feature"], axis=-1), 1, rtol=1e-5)
+
+
+def test_gates_given_back_give_the_same_feature(made):
+    name, _, task, variables = made
+    predict = jax.jit(task.predict)
+    given = batch()
+    out = predict(variables, given)
+    g, k = out["gates"].shape[1:]
+    assert (g, k) == {"shared": (3, 2), "per_modality": (3, 2), "hierarchical": (1, 6),
+                      "crossmodal": (1, 7)}[name]  # fmt: skip
+    np.testing.assert_allclose(out["gates"].sum(-1), 1, rtol=1e-5)
+    again = predict(variables, {**given, "gates": out["gates"]})
+    np.testing.assert_allclose(again["feature"], out["feature"], atol=1e-5)
+    moved = predict(variables, {**given, "gates": jnp.roll(out["gates"], 1, -1)})
+    assert float(jnp.abs(moved["feature"] - out["feature"]).max()) > 1e-6
+
+
+def test_the_loss_has_gradients_everywhere_and_keeps_statistics(made):
+    _, found, task, variables = made
+    state = {k: v for k, v in variables.items() if k != "params"}
+
+    def objective(params):
+        return task.loss({"params": params, **state}, batch(), KEY, jnp.int32(3))
+
+    (value, (logs, stats)), grads = jax.jit(jax.value_and_grad(objective, has_aux=True))(
+        variables["params"]
+    )
+    assert np.isfinite(value) and {"identity", "triplet", "balance_mi", "usage_0"} <= set(logs)
+    norms = {"/".join(str(p.key) for p in path): float(jnp.abs(x).max())
+             for path, x in jax.tree.leaves_with_path(grads)}  # fmt: skip
+    assert all(np.isfinite(n) for n in norms.values())
+    still = [name for name, n in norms.items() if n == 0]
+    # LayerScale times zero-initialised attention scores and the like may rest; kernels may not.
+    assert not [name for name in still if name.endswith("kernel") and "score" not in name], still
+    before = jax.tree.structure(state)
+    assert jax.tree.structure(stats) == before
+
+
+def test_bands_in_another_order_permute_the_gates_of_tied_weights():
+    found = config(model__fusion="crossmodal", model__gate__depth=1,
+                   model__gate__input="cls")  # fmt: skip
+    sizes = model.sizes_of(found)
+    net = Network(sizes)
+    given = batch()
+    variables = net.init(KEY, given["image"], given["present"])
+    params = variables["params"]
+    mine, bands, d = sizes.per_band, 3, sizes.features
+    kernel = params["gate"]["logits"]["kernel"]
+    # Tied: every band's features act alike on its own experts, and on all others'.
+    own, rest = kernel[:d, :mine], kernel[d : 2 * d, :mine]
+    tied = jnp.zeros_like(kernel)
+    for i in range(bands):
+        for j in range(bands):
+            part = own if i == j else rest
+            tied = tied.at[i * d : (i + 1) * d, j * mine : (j + 1) * mine].set(part)
+        tied = tied.at[i * d : (i + 1) * d, bands * mine :].set(kernel[:d, bands * mine :])
+    params["gate"]["logits"]["kernel"] = tied
+    run = lambda image: net.apply({**variables, "params": params}, image, given["present"])["gates"]
+    first = run(given["image"])[:, 0]
+    turned = run(given["image"][:, jnp.array([2, 0, 1])])[:, 0]
+    cut = lambda x: x[:, : bands * mine].reshape(-1, bands, mine)
+    np.testing.assert_allclose(cut(turned), cut(first)[:, jnp.array([2, 0, 1])], atol=1e-5)
+
+
+def test_bands_are_never_all_dropped():
+    from wxjax.systems.reid.task import dropped
+
+    present = jnp.ones((500, 3), bool).at[:, 2].set(False)
+    kept = dropped(KEY, present, 0.7)
+    assert bool(kept.any(1).all()) and not bool(kept[:, 2].any())
+    assert 0.2 < float(kept[:, :2].mean()) < 0.75
+
+
+def test_shots_do_not_depend_on_their_batch():
+    found = config(model__gate__top_k=1, model__gate__input="cls", model__executor="blocked")
+    task = tasks.load(found)
+    variables = task.init(KEY, {})
+    given = batch(6)
+    whole = task.predict(variables, given)["feature"]
+    part = {k: v[2:4] for k, v in given.items()}
+    np.testing.assert_allclose(task.predict(variables, part)["feature"], whole[2:4], atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone, size", [("conv3", (64, 32)), ("vit_ti8", (64, 32))])
+def test_backbones_give_grids(backbone, size):
+    found = config(model__backbone=backbone, data__size=size)
+    task = tasks.load(found)
+    shapes = jax.eval_shape(lambda: task.predict(task.init(KEY, {}), batch()))
+    assert shapes["feature"].shape == (4, 24)
+
+
+def test_the_published_trunk_has_its_size():
+    found = config(model__backbone="vit_b16", data__size=(256, 128), model__features=512,
+                   model__scales=(4, 8, 16))  # fmt: skip
+    shapes = jax.eval_shape(tasks.load(found).init, KEY, {})["params"]["backbone"]["vit"]
+    from wxjax.nn.experts import size
+
+    # CLIP's visual ViT-B/16 has 86,192,640 with 197 positions; here there are 129 of 768.
+    assert size(shapes) == 86_192_640 - (197 - 129) * 768
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"model__fusion": "late"}, "config.model.fusion='late'"),
+        ({"model__fusion": "hierarchical", "model__block": "mlp"}, "fuses experts"),
+        ({"model__backbone": "conv4"}, "Did you mean 'conv3'"),
+        ({"data__size": (60, 32)}, "multiples of 8"),
+        ({"model__scales": (4, 8)}, "both 8 x 4|are both"),
+        ({"modality_dropout": 1.0}, "probability below 1"),
+        ({"evaluate__neck": "none"}, "expected one of after, before"),
+    ],
+)
+def test_slips_are_named(changes, message):
+    if "model__scales" in changes:
+        changes = {"model__scales": (8, 16)}
+    with pytest.raises(errors.InputError, match=message):
+        tasks.load(config(**changes))

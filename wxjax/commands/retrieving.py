@@ -1,0 +1,152 @@
+"""Commands of a trained re-identification network: search, explain; its evaluate and bench."""
+
+import pathlib
+
+from wxjax import errors, files, settings
+from wxjax.settings import Call
+
+
+def search(call: Call) -> None:
+    """wxjax search QUERY --gallery=DIR [--top=10] [--workdir=DIR] [--out=.]
+
+    Ranks the shots of a folder by likeness to a query, with a trained re-identification
+    network; writes search.png (a contact sheet, best first) and search.json. The other bands
+    of a picture are found under its name in the folders RGB, NI, TI beside it; absent ones
+    are done without. Features of the gallery are kept in the workdir and used again until a
+    file or the network changes.
+
+    examples:
+      wxjax search test/RGB/000061_cam1_0_00.jpg --gallery=test --workdir=runs/reid
+      wxjax search person.jpg --gallery=frames/ --top=20 --out=results
+      wxjax search rgb=a.jpg,tir=b.jpg --gallery=test
+    """
+    from wxjax.recipes import search as searching
+
+    if len(call.arguments) != 1 or not call.flags.gallery:
+        raise errors.InputError(
+            "search: expected one query and --gallery=DIR, for example "
+            "`wxjax search person.jpg --gallery=frames --workdir=runs/reid`."
+        )
+    config = retrieval_config(call)
+    out = pathlib.Path(call.flags.out or ".")
+    made = searching.run(
+        config, call.workdir, call.arguments[0], call.flags.gallery, out, call.flags.top
+    )
+    for found in made["results"]:
+        print(f"{found['rank']:3d}  {found['similarity']:.4f}  {found['id']}")
+    print(f"{made['gallery']} shots: {made['embedded']} embedded, {made['reused']} from the store")
+    print(f"sheet: {out / 'search.png'}")
+
+
+def explain(call: Call) -> None:
+    """wxjax explain QUERY ITEM [--workdir=DIR] [--out=.]
+
+    Why a re-identification network finds two shots of its test split alike: the gates'
+    weights, the similarity split into what the global vector and every expert put in (it
+    sums exactly), attention over windows, and rank and AP with each expert left out. Writes
+    explain.png and explain.json.
+
+    examples:
+      wxjax explain 020003_cam1_00 020003_cam2_01 --workdir=runs/reid
+      wxjax explain 000061_cam1_0_00 000072_cam2_0_03 --workdir=runs/rgbnt201 --out=why
+    """
+    from wxjax.recipes import explain as explaining
+
+    if len(call.arguments) != 2:
+        raise errors.InputError(
+            "explain: expected two ids of the test split, for example "
+            "`wxjax explain 020003_cam1_00 020003_cam2_01 --workdir=runs/reid`."
+        )
+    out = pathlib.Path(call.flags.out or ".")
+    made = explaining.run(retrieval_config(call), call.workdir, *call.arguments, out)
+    for name, found in made["removed"].items():
+        words = "as it is" if name == "none" else f"without {name}"
+        ap = "-" if found["ap"] is None else f"{100 * found['ap']:.1f}"
+        print(f"{words:22s} similarity {found['similarity']:.4f}, rank {found['rank']}, AP {ap}")
+    print(f"picture: {out / 'explain.png'}")
+
+
+def evaluate_shots(config, call: Call) -> None:
+    """`evaluate` of a re-identification run: on its own test shots, or on `--data` (of the layout
+    that config.data.name says)."""
+    import functools
+
+    from wxjax.data import shots
+    from wxjax.recipes import retrieval
+    from wxjax.report import retrieval as report
+
+    if not call.flags.data:
+        load = functools.cache(lambda split: shots.open(config.data, split))
+        retrieval.test(config, call.workdir, load)
+        print(f"report: {call.workdir / 'index.html'}")
+        return
+    with config.unlocked():
+        config.data.root = call.flags.data
+    name = pathlib.Path(call.flags.data).resolve().name
+    out = pathlib.Path(call.flags.out or call.workdir / "evaluate" / name)
+    made = retrieval.evaluate(config, call.workdir, out, shots.open(config.data, "test"))
+    report.build(out)
+    for variant, entry in made["variants"].items():
+        print(f"{variant:14s} mAP {100 * entry['map']['mean']:.1f}, "
+              f"Rank-1 {100 * entry['rank1']['mean']:.1f}")  # fmt: skip
+    print(f"report: {out / 'index.html'}")
+
+
+def study(call: Call) -> None:
+    """wxjax study shrink|federate|search [--workdir=DIR] [--config=configs/reid.py ...]
+
+    Small experiments around a re-identification run; each writes its JSON into the workdir
+    and goes on where it was stopped.
+
+    shrink    hidden units pruned and fine-tuned, kernels in int8: mAP, size, time
+    federate  one client a camera: central, local, FedAvg, private experts, FedProx
+    search    successive halving and mutation over fusion blocks, against random search
+
+    examples:
+      wxjax study shrink --workdir=runs/reid
+      wxjax study federate --config=configs/reid.py --config.federate.split=identity
+      wxjax study search --config=configs/reid.py --config.search.configs=9
+    """
+    import importlib
+
+    known = {"shrink": "shrink", "federate": "federate", "search": "architecture"}
+    if len(call.arguments) != 1:
+        raise errors.InputError("study: expected one of shrink, federate, search.")
+    name = call.arguments[0]
+    if name not in known:
+        raise errors.unknown("study", name, known)
+    config = retrieval_config(call)
+    importlib.import_module(f"wxjax.recipes.{known[name]}").run(config, call.workdir)
+    print(f"results: {call.workdir / name}.json")
+
+
+def retrieval_config(call: Call):
+    """The config of a workdir that holds a re-identification run."""
+    config = settings.load(call)
+    if config.recipe != "retrieval":
+        raise errors.InputError(
+            f"{str(call.workdir)!r} holds a run of {config.system}: {call.command} needs one of "
+            "reid. Name it with --workdir=DIR, or train one with `wxjax --config=configs/reid.py`."
+        )
+    return config
+
+
+def bench_shots(config, call: Call) -> None:
+    """`bench` of a re-identification run: the cost of every variant, measured again."""
+    from wxjax.recipes import retrieval_cost, retrieval_variants
+    from wxjax.report import retrieval as report
+
+    path = call.workdir / "retrieval.json"
+    made = files.read_json(path)
+    with config.unlocked():
+        config.evaluate.repeats = call.flags.repeats
+    names = retrieval_variants.expand(config.study.variants)
+    made["cost"] = retrieval_cost.measure(config, call.workdir, names, int(config.study.seeds[0]))
+    for name, row in made["cost"]["variants"].items():
+        print(
+            f"{name:14s} {row['parameters']:,} parameters, {1e3 * row['flops_g']:.2f} MFLOP, "
+            f"{row['latency_ms_1']['median']:.2f} ms alone, {row['latency_ms_32']['median']:.2f} "
+            "ms a shot of 32"
+        )
+    files.write_json(path, made)
+    report.build(call.workdir)

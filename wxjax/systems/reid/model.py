@@ -1,0 +1,333 @@
+"""Pictures of one shot in several bands to one feature: backbone, fusion, neck.
+
+fusion        feature                                        gates
+shared        one block for all bands, features side by side    m heads of e
+per_modality  a block for each band                             m heads of e
+hierarchical  as per_modality, and sum_m g1[m] y_m beside them  g1[m] g2[m, e], one head
+crossmodal    experts of every band and shared ones, one gate   one head of m e + shared
+
+Axes: b shots, m bands, h w pixels, d features, g gate heads, k experts, i identities.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from wxjax import errors
+from wxjax.systems.reid import backbone, experts, fusion, gate, windows
+from wxjax.systems.reid.backbone import Backbone
+from wxjax.systems.reid.experts import Body
+from wxjax.systems.reid.fusion import Bank, Fusion
+from wxjax.systems.reid.gate import Gating, Router
+from wxjax.systems.reid.windows import Windows
+
+FUSIONS = ("shared", "per_modality", "hierarchical", "crossmodal")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """The network, as `config.model` and `config.data` say; hashable, compared by value."""
+
+    modalities: tuple[str, ...] = ("rgb", "nir", "tir")
+    size: tuple[int, int] = (128, 64)
+    identities: int = 2
+    cameras: int = 0  # of the side information, 0 for none
+    backbone: str = "conv3"
+    shared_stem: bool = False
+    features: int = 128
+    scales: tuple[int, ...] = (4, 8, 16)
+    replicas: int = 1
+    block: str = "moe"
+    mlp_hidden: int = 0
+    fusion: str = "shared"
+    shared_experts: int = 1
+    final: bool = False
+    layer_scale: float = 0.1
+    executor: str = "dense"
+    windows: Windows = Windows()
+    experts: Body = Body()
+    gate: Gating = Gating()
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return backbone.grid(self.backbone, self.size)
+
+    @property
+    def per_band(self) -> int:
+        """Experts of one band."""
+        return len(self.scales) * self.replicas
+
+    @property
+    def pool(self) -> int:
+        """Experts one gate chooses from."""
+        m = len(self.modalities)
+        if self.fusion == "crossmodal":
+            return m * self.per_band + self.shared_experts
+        return self.per_band * (m if self.fusion == "hierarchical" else 1)
+
+    def labels(self) -> list[str]:
+        """Names of the pool's experts."""
+        copies = [f" {chr(97 + r)}" if self.replicas > 1 else "" for r in range(self.replicas)]
+        mine = [f"{s}x{s}{copy}" for copy in copies for s in self.scales]
+        if self.fusion in ("shared", "per_modality"):
+            return mine
+        found = [f"{band} {name}" for band in self.modalities for name in mine]
+        if self.fusion == "crossmodal":
+            found += [f"shared {n + 1}" for n in range(self.shared_experts)]
+        return found
+
+    def heads(self) -> list[str]:
+        """Names of the gates: bands, parts of the features, or one."""
+        parts = self.gate.heads if self.gate.heads_mode == "chunk" else 1
+        if self.fusion not in ("shared", "per_modality"):
+            return ["joint"]
+        return [
+            band if parts == 1 else f"{band} {part + 1}"
+            for band in self.modalities
+            for part in range(parts)
+        ]
+
+
+def check(sizes: Sizes) -> None:
+    """Raises InputError for a network that cannot be."""
+    if sizes.fusion not in FUSIONS:
+        raise errors.unknown("config.model.fusion", sizes.fusion, FUSIONS)
+    fusion.check(sizes.block, sizes.executor)
+    windows.check(sizes.windows, sizes.scales, sizes.grid)
+    if sizes.replicas < 1:
+        raise errors.bad("config.model.replicas", sizes.replicas, "expected at least 1")
+    joint = sizes.fusion in ("hierarchical", "crossmodal")
+    if joint and sizes.block != "moe":
+        cure = "Try model.fusion='shared'."
+        raise errors.bad("config.model.block", sizes.block, f"{sizes.fusion} fuses experts", cure)
+    if joint and sizes.gate.heads > 1 and sizes.gate.heads_mode == "chunk":
+        expected = f"{sizes.fusion} has one gate"
+        raise errors.bad("config.model.gate.heads", sizes.gate.heads, expected)
+    if sizes.block == "mlp" and sizes.mlp_hidden < 1:
+        raise errors.bad("config.model.mlp_hidden", sizes.mlp_hidden, "expected at least 1")
+    pool = sizes.pool if sizes.fusion == "crossmodal" else sizes.per_band
+    experts.check(sizes.experts, pool)
+    gate.check(sizes.gate, pool, sizes.features)
+
+
+class Network(nn.Module):
+    """See the module's table."""
+
+    sizes: Sizes
+
+    @nn.compact
+    def __call__(
+        self,
+        image: Float[Array, "b m h w 3"],
+        present: Bool[Array, "b m"],
+        train: bool = False,
+        progress: Any = 1.0,
+        gates: Float[Array, "b g k"] | None = None,
+        share: Any = 1.0,
+        camera: Array | None = None,
+    ) -> dict[str, Any]:
+        """Args: gates: used in place of the network's own; share: of the experts' width.
+
+        Returns:
+          `feature [b f]` of the triplet loss, `neck [b f]` of retrieval, both 0 where a band is
+          absent; `bands [b m d]` and `necks [b m d]` alike; in training `scores [b i]` and
+          `band_scores [b m i]`; for experts `gates`, `probs`, `logits` `[b g k]`; `shares`.
+        """
+        s = self.sizes
+        b, m = image.shape[:2]
+        here = present.astype(jnp.float32)
+        cls, grid = self._look(image)
+        if s.cameras and camera is not None:
+            table = self.param("camera", nn.initializers.normal(0.02), (s.cameras, s.features))
+            cls = cls + table[jnp.clip(camera, 0, s.cameras - 1)][:, None]
+        # What is absent has no say, whatever its picture holds.
+        cls, grid = cls * here[..., None], grid * here[..., None, None, None]
+        fuse = {
+            "shared": self._shared,
+            "per_modality": self._per_modality,
+            "hierarchical": self._hierarchical,
+            "crossmodal": self._crossmodal,
+        }[s.fusion]
+        said = fuse(cls, grid, here, train, progress, gates, share)
+        bands = said.pop("bands") * here[..., None]
+        parts = [bands.reshape(b, -1)]
+        known = [jnp.repeat(here, s.features, 1)]
+        if "joint" in said:
+            parts.append(said.pop("joint"))
+            known.append(jnp.ones((b, s.features)))
+        feature, known = jnp.concatenate(parts, -1), jnp.concatenate(known, -1)
+        found = self._necks(feature, known, bands, here, train)
+        return {**said, **found, "feature": feature, "bands": bands}
+
+    def _look(self, image):
+        s = self.sizes
+        b, m = image.shape[:2]
+        if s.shared_stem:
+            cls, grid = Backbone(s.backbone, s.features, name="backbone")(
+                image.reshape(b * m, *image.shape[2:])
+            )
+            return cls.reshape(b, m, -1), grid.reshape(b, m, *grid.shape[1:])
+        each = [
+            Backbone(s.backbone, s.features, name=f"backbone_{band}")(image[:, i])
+            for i, band in enumerate(s.modalities)
+        ]
+        return tuple(jnp.stack(parts, 1) for parts in zip(*each, strict=True))
+
+    def _block(self, wrap=lambda module: module, name="fusion", residual=True):
+        s = self.sizes
+        return wrap(Fusion)(
+            s.block, s.scales, s.replicas, s.windows, s.experts, s.gate, s.features,
+            s.mlp_hidden, s.final, s.layer_scale, s.executor, residual, name=name,
+        )  # fmt: skip
+
+    def _shared(self, cls, grid, here, train, progress, gates, share):
+        b, m, d = cls.shape
+        rows = lambda x: x.reshape(b * m, *x.shape[2:])
+        given = None if gates is None else gates.reshape(b * m, -1, gates.shape[-1])
+        said = self._block()(rows(cls), rows(grid), train, progress, given, share)
+        return _unfolded(
+            jax.tree.map(lambda x: x.reshape(b, m, *x.shape[1:]) if x.ndim else x, said)
+        )
+
+    def _each(self, cls, grid, train, progress, given, share):
+        """A block with parameters of its own for every band; everything comes back `[b m ...]`."""
+
+        def wrap(module):
+            return nn.vmap(
+                module, variable_axes={"params": 0, "router": 0},
+                split_rngs={"params": True, "dropout": True},
+                in_axes=(1, 1, None, None, None if given is None else 1, None), out_axes=1,
+            )  # fmt: skip
+
+        return self._block(wrap)(cls, grid, train, progress, given, share)
+
+    def _per_modality(self, cls, grid, here, train, progress, gates, share):
+        b, m, _ = cls.shape
+        given = None if gates is None else gates.reshape(b, m, -1, gates.shape[-1])
+        return _unfolded(self._each(cls, grid, train, progress, given, share))
+
+    def _hierarchical(self, cls, grid, here, train, progress, gates, share):
+        b, m, d = cls.shape
+        s = self.sizes
+        e = s.per_band
+        coarse = Router(_coarse(s.gate), m, name="coarse")
+        said = coarse(cls.reshape(b, -1), train, progress, here > 0)
+        first, fine = said.weights[:, 0], None
+        if gates is not None:
+            joint = gates.reshape(b, m, e)
+            first = joint.sum(-1)
+            fine = jnp.where(
+                first[..., None] > 0, joint / jnp.maximum(first, 1e-9)[..., None], 1 / e
+            )
+            fine = fine[:, :, None]
+        found = self._each(cls, grid, train, progress, fine, share)
+        joint = first[..., None] * found["gates"][:, :, 0]
+        probs = said.probs[:, 0, :, None] * found["probs"][:, :, 0]
+        y = jnp.einsum("bm,bmd->bd", first, found["mixture"])
+        flat = lambda x: x.reshape(b, 1, m * e)
+        return {
+            "bands": found["feature"],
+            "joint": y,
+            "gates": flat(joint),
+            "probs": flat(probs),
+            "logits": flat(jnp.log(jnp.maximum(probs, 1e-9))),
+            **{name: found[name] for name in ("shares", "outputs") if name in found},
+        }
+
+    def _crossmodal(self, cls, grid, here, train, progress, gates, share):
+        s = self.sizes
+        b, m, d = cls.shape
+        mine = s.per_band
+
+        def wrap(module):
+            return nn.vmap(
+                module, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=1,
+                out_axes=1, methods=["look"],
+            )  # fmt: skip
+
+        looking = wrap(Bank)(s.scales, s.replicas, s.windows, None, d, name="windows")
+        seen, shares = looking.look(grid)  # [b m s d]
+        views = jnp.tile(seen, (1, 1, s.replicas, 1)) * here[..., None, None]
+        mean = views.sum((1, 2)) / (mine * jnp.maximum(here.sum(1), 1))[:, None]
+        pool = jnp.concatenate(
+            [views.reshape(b, m * mine, d), jnp.repeat(mean[:, None], s.shared_experts, 1)], 1
+        )
+        k = s.pool
+        allowed = jnp.concatenate(
+            [jnp.repeat(here > 0, mine, 1), jnp.ones((b, s.shared_experts), bool)], 1
+        )
+        about = cls if s.gate.input == "cls" else views
+        said = Router(s.gate, k, name="gate")(about.reshape(b, -1), train, progress, allowed)
+        given = said.weights if gates is None else gates
+        bank = Bank((), 1, s.windows, s.experts, d, k, name="bank")
+        found = {"gates": given, "probs": said.probs, "logits": said.logits, "shares": shares}
+        if s.gate.sparse(k) and not train and s.executor != "dense":
+            y, found["dropped"] = bank.run(pool, given[:, 0], s.gate.kept(k), s.executor)
+        else:
+            found["outputs"] = bank.outputs(pool, train, share)
+            y = fusion.mix(given, found["outputs"])
+        return {"bands": cls, "joint": y, **found}
+
+    def _necks(self, feature, known, bands, here, train):
+        """BatchNorm without a learned shift, classifier without one (Luo et al., 2019)."""
+        s = self.sizes
+        norm = lambda axis, name: nn.BatchNorm(
+            use_running_average=not train, momentum=0.9, use_bias=False, axis=axis, name=name
+        )
+        neck = norm(-1, "neck")(feature, mask=known > 0) * known
+        absent = here[..., None]
+        necks = norm((-2, -1), "band_necks")(bands, mask=absent > 0) * absent
+        small = nn.initializers.normal(0.001)
+        whole = nn.Dense(s.identities, use_bias=False, kernel_init=small, name="classifier")
+        shape = (len(s.modalities), s.features, s.identities)
+        each = self.param("band_classifiers", small, shape)
+        return {
+            "neck": neck,
+            "necks": necks,
+            "scores": whole(neck),
+            "band_scores": jnp.einsum("bmd,mdi->bmi", necks, each),
+        }
+
+
+def _unfolded(said: dict[str, Any]) -> dict[str, Any]:
+    """Gates `[b m g k]` as `[b m*g k]`."""
+    found = {name: x for name, x in said.items() if name in ("shares", "dropped", "outputs")}
+    found["bands"] = said["feature"]
+    for name in ("gates", "probs", "logits"):
+        if name in said:
+            x = said[name]
+            found[name] = x.reshape(x.shape[0], -1, x.shape[-1])
+    return found
+
+
+def _coarse(gating: Gating) -> Gating:
+    """The gate over bands: as the fine one, but all bands are kept."""
+    return gating._replace(top_k=0, top_p=1.0, least=1, heads=1, weights=(), bias=False,
+                           kind="learned" if gating.kind == "learned" else "uniform")  # fmt: skip
+
+
+def sizes_of(config: Any) -> Sizes:
+    """The network that a config describes; checked."""
+    model, data = config.model.to_dict(), config.data
+    plain = lambda value: tuple(value) if isinstance(value, list | Sequence) else value
+    body, gating = model.pop("experts"), model.pop("gate")
+    cut = model.pop("windows")
+    body["ratio"] = plain(body["ratio"])
+    gating["weights"] = tuple(gating.get("weights", ()))
+    model["scales"] = tuple(model["scales"])
+    known = {field.name for field in dataclasses.fields(Sizes)}
+    sizes = Sizes(
+        modalities=tuple(data.modalities),
+        size=tuple(data.size),
+        windows=Windows(**cut),
+        experts=Body(**body),
+        gate=Gating(**gating),
+        **{name: value for name, value in model.items() if name in known},
+    )
+    check(sizes)
+    return sizes
