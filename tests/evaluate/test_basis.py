@@ -40,11 +40,41 @@ def test_codes_come_back_within_half_a_step():
 def test_refitting_to_the_codes_is_no_worse_than_the_plain_product(frames):
     noisy = frames + np.random.default_rng(2).normal(0, 0.02, frames.shape).astype(np.float32)
     found = bases.fit(noisy, HOURS, 3, 24.0)
-    coefficients, basis = daytime.components(noisy, 3)
-    codes, scales = bases.quantize(basis.reshape(3, 12, 20, 3))
+    coefficients, basis = bases.components(noisy, 3)
+    codes, scales = bases.quantize(basis)
     plain = np.tensordot(coefficients, codes * scales[:, None, None], 1)
     ours = np.stack([found(hour) for hour in HOURS])
     assert np.square(ours - noisy).mean() <= np.square(plain - noisy).mean() + 1e-9
+
+
+def test_few_bits_are_packed_and_come_back(frames, tmp_path):
+    rng = np.random.default_rng(3)
+    for bits in (2, 3, 5, 8):
+        codes = rng.integers(-(2 ** (bits - 1)) + 1, 2 ** (bits - 1), 37).astype(np.int8)
+        packed = bases.pack(codes, bits)
+        assert len(packed) == -(-bits * 37 // 8)
+        np.testing.assert_array_equal(bases.unpack(packed, bits, 37), codes)
+    found = bases.fit(frames, HOURS, 2, 24.0, np.array([6, 3]))
+    bases.save(tmp_path / "few.npz", found)
+    np.testing.assert_array_equal(bases.load(tmp_path / "few.npz").codes, found.codes)
+    assert np.abs(found.codes[1]).max() <= 3
+
+
+def test_shared_out_bits_are_worth_more_than_eight_each():
+    """Five components whose strength falls by three each time: the weak ones need fewer bits."""
+    rng = np.random.default_rng(4)
+    curves, _ = np.linalg.qr(rng.normal(size=(8, 5)))
+    pictures = rng.normal(size=(5, 16, 20, 3)) * (3.0 ** -np.arange(5))[:, None, None, None]
+    day = np.tensordot(curves, pictures, 1).astype(np.float32)
+    bits = bases.allocate(day, 16)
+    assert bits.sum() <= 16 and (np.diff(bits) <= 0).all() and len(bits) > 2
+    even, shared = (
+        bases.fit(day, np.arange(8.0), 2, 24.0),
+        bases.fit_bytes(day, np.arange(8.0), 16, 24.0),
+    )
+    gaps = [np.mean([np.square(b(float(h)) - f).mean() for h, f in enumerate(day)])
+            for b in (even, shared)]  # fmt: skip
+    assert gaps[1] < 0.5 * gaps[0] and shared.bytes <= even.bytes + 4 * (8 + 3) * 3
 
 
 def test_hours_go_round_and_pixels_are_the_pictures(frames):

@@ -81,6 +81,11 @@ def open(config: Any) -> Day:
         raise errors.unknown("config.data.name", config.name, NAMES)
     if config.name == "embedded":
         return embedded(config)
+    if config.name == "lightmap" and not config.root:
+        hours = np.array(sorted([*range(24), *valley.LIGHTS[0]]), np.float64)
+        size = (config.height, config.width)
+        light, mask = valley.lightmap(tuple(hours.tolist()), *size, config.seed)
+        return Day("valley from above", hours, light, hours[:0], light[:0], mask)
     if not config.root:
         raise errors.bad("config.data.root", config.root, "expected a folder of photographs")
     if config.name == "lightmap":

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from wxjax.evaluate import basis as bases
 from wxjax.evaluate import runner
 from wxjax.ops import sun, timeline
 
@@ -55,18 +56,10 @@ _bracket = jax.jit(timeline.bracket, static_argnames="period")
 
 def svd(hours, frames, hour: float, period: float, rank: int) -> np.ndarray:
     """Truncated singular vectors over time; between given hours their coefficients by PCHIP."""
-    coefficients, basis = components(frames, rank)
-    flat = np.asarray(coefficients.T[None, :, :, None])
+    curves, pictures = bases.components(picture(frames), min(rank, len(frames)))
+    flat = np.ascontiguousarray(curves.T[None, :, :, None])
     now = jax.jit(timeline.cubic)(around(hours, hour, period), flat)[0, :, 0]
-    return (np.asarray(now) @ basis).reshape(frames.shape[1:])
-
-
-def components(frames: np.ndarray, rank: int):
-    """(coefficients `[t r]`, basis `[r h*w*3]`) of the frames: the closest of their rank."""
-    flat = picture(frames).reshape(len(frames), -1)
-    values, vectors = np.linalg.eigh(flat @ flat.T)
-    vectors = vectors[:, ::-1][:, : min(rank, len(frames))]
-    return vectors.astype(np.float32), (vectors.T @ flat).astype(np.float32)
+    return np.tensordot(np.asarray(now), pictures, 1)
 
 
 def regression(hours, frames, hour: float, period: float, features: Callable, ridge=1e-2):

@@ -17,6 +17,7 @@ from wxjax import task as tasks
 from wxjax.data import daytime, valley
 from wxjax.evaluate import basis as bases
 from wxjax.evaluate import daytime as measuring
+from wxjax.evaluate import rates, runner
 from wxjax.recipes import evidence, stages
 from wxjax.report import daytime as report
 from wxjax.task import Task
@@ -194,6 +195,9 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
         **{name: value for name, value in about.items() if name != "model"},
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
     }
+    if split.frames.dtype == np.uint8:
+        track = lambda jobs: runner.track(jobs, len(jobs), "rates")
+        made["rates"] = rates.curve(*given, period, task.measure, track)
     files.write_json(workdir / "daytime.json", made)
     return made
 

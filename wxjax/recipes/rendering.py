@@ -1,5 +1,6 @@
 """A trained view as files: pictures at any hours, a film of the day, a baked basis, a page."""
 
+import dataclasses
 import io
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -146,8 +147,7 @@ def bake(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
                      zip(hours, seen, strict=True)])  # fmt: skip
     psnr = float(-10 * np.log10(error + 1e-12))
     step = -(-found.codes.shape[2] // PAGE_WIDTH)
-    small = bases.Basis(found.hours, found.coefficients, found.codes[:, ::step, ::step],
-                        found.scales, found.period)  # fmt: skip
+    small = dataclasses.replace(found, codes=found.codes[:, ::step, ::step])
     note = f"{config.model.rank} pictures times curves, {found.bytes / 1e6:.2f} MB, painted here."
     page.write(workdir / "day.html", small, "The day, hour by hour", note)
     made = {"rank": config.model.rank, "bytes": found.bytes, "hours": len(hours), "psnr": psnr}

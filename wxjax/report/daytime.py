@@ -39,7 +39,8 @@ def build(workdir: pathlib.Path | str) -> None:
         light = figures.render(draw, figures.LIGHT, size)
         plots[name] = (caption, light, figures.render(draw, figures.DARK, size))
         files.write_bytes(workdir / "figures" / f"{name}.png", light)
-    shown = [*(quality(summary, part) for part in PARTS if has(summary, part)), about(summary)]
+    shown = [quality(summary, part) for part in PARTS if has(summary, part)]
+    shown += [*([bytes_table(summary)] if summary.get("rates") else []), about(summary)]
     pictures = sorted((workdir / "samples").glob("*.png"))
     lines = [f"# {summary['model']}\n", lead(summary) + "\n", *map(cells.markdown, shown)]
     lines += [f"![{c}](figures/{n}.png)\n\n{c}\n" for n, (c, _, _) in plots.items()]
@@ -121,6 +122,28 @@ def quality(summary: Mapping, part: str) -> Table:
     return Table(PARTS[part], header, rows, note)
 
 
+def bytes_table(summary: Mapping) -> Table:
+    """Quality per byte at given hours."""
+    header = ("", "kB", "of 8-bit raw", "bits a pixel", "PSNR ↑", "SSIM ↑", "LPIPS ↓")
+    rows = [
+        (
+            Cell(f"{row['method']}, {row['setting']}"),
+            Cell(number(row["bytes"] / 1e3, 0)),
+            Cell(f"{number(100 * row['share'], 1)} %"),
+            Cell(number(row["bits"])),
+            Cell(number(row["psnr"])),
+            Cell(number(row["ssim"], 4)),
+            Cell(number(row["lpips"], 4)),
+        )
+        for row in summary["rates"]
+    ]
+    note = (
+        "Mean over all given hours. svd int8, r: what bake stores, any pixel of any hour by "
+        "itself; the codecs store frames at a quality and must decode a whole one."
+    )
+    return Table("Bytes at given hours", header, rows, note)
+
+
 def about(summary: Mapping) -> Table:
     """Where the sun was found, and sizes."""
     rows = [
@@ -157,6 +180,10 @@ def available(summary: Mapping, rows: Sequence[Mapping], training: Mapping) -> d
                 lambda f, d, chosen=chosen: curves(f, d, chosen),
                 wide,
             )
+    if summary.get("rates"):
+        plots["rates"] = (
+            "Quality per byte at given hours.", lambda f, d: rates(f, d, summary["rates"]), wide
+        )  # fmt: skip
     if training:
         plots["training"] = (
             "Training loss.", lambda f, d: figures.training(f, d, training), (wide[0], 2.4)
@@ -179,6 +206,19 @@ def curves(figure, dress, rows: Sequence[Mapping]) -> None:
             axes.plot(*zip(*sorted(points), strict=True), line, color=hue, label=NAMES[name])
         axes.set(xlabel="hour", ylabel={"psnr": "PSNR, dB"}.get(metric, metric.upper()))
     panels[0].legend(fontsize=7)
+
+
+def rates(figure, dress, rows: Sequence[Mapping]) -> None:
+    """PSNR and LPIPS against bits a pixel and frame, a line a method."""
+    hues = (dress.accent, *dress.hues)
+    panels = figure.subplots(1, 2)
+    for axes, metric in zip(panels, ("psnr", "lpips"), strict=True):
+        for hue, name in zip(hues, dict.fromkeys(row["method"] for row in rows), strict=False):
+            points = [(row["bits"], row[metric]) for row in rows if row["method"] == name]
+            axes.plot(*zip(*points, strict=True), "o-", color=hue, label=name, markersize=4)
+        axes.set(xlabel="bits a pixel and frame", xscale="log")
+        axes.set_ylabel({"psnr": "PSNR, dB"}.get(metric, metric.upper()))
+    panels[0].legend()
 
 
 def said(path: pathlib.Path) -> str:
