@@ -7,7 +7,7 @@ quantisation costs little. Hours go round; between two stored ones a is linear.
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, Int8
@@ -171,12 +171,6 @@ def moments(hours: np.ndarray, lights, period: float, steps: int = 96) -> np.nda
     sides = [edge + side for on, off in lights for edge in (on, off) for side in (-0.02, 0, 0.02)]
     every = [*(np.arange(steps) * (period / steps)), *hours, *(np.array(sides) % period)]
     return np.unique(np.round(np.array(every, np.float64), 4))
-
-
-def bake(render: Callable, hours: np.ndarray, rank: int, period: float, track=iter) -> Basis:
-    """`fit` to what `render(hour) -> [h w 3]` shows at `hours`; `track` may show progress."""
-    frames = np.stack([np.clip(render(float(hour)), 0, None) for hour in track(hours)])
-    return fit(frames.astype(np.float32), hours, rank, period)
 
 
 def save(path: os.PathLike | str, basis: Basis) -> None:

@@ -108,9 +108,9 @@ def daylight(hours, frames, place: Mapping, period: float, solar: bool) -> np.nd
 
 def rows(
     variants: Mapping[str, Callable],
-    given: tuple[np.ndarray, np.ndarray],
     parts: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
     measure: Callable,
+    rounded: Callable = runner.round8,
     keep: Callable | None = None,
 ) -> list[dict]:
     """A row an hour and variant.
@@ -118,20 +118,20 @@ def rows(
     Args:
       variants: name -> `hour -> picture [h w 3]`.
       parts: 'given' and 'hidden' -> (hours, truth, whether it is day).
-      keep: called with part, hour and {variant: uint8 picture}.
+      measure: `(outputs, batch) -> {name: [b]}`; rounded: a picture as its file would hold it.
+      keep: called with part, hour and {variant: rounded picture}.
     """
     found = []
     work = [(part, *row) for part, entry in parts.items() for row in zip(*entry, strict=True)]
     for part, hour, truth, day in runner.track(work, len(work), "evaluate"):
-        pictures = {name: runner.round8(np.asarray(make(hour))) for name, make in variants.items()}
+        hour = float(hour)
+        pictures = {name: rounded(np.asarray(make(hour))) for name, make in variants.items()}
         scores = runner.score(measure, {"id": f"{hour:g}", "target": truth}, pictures)
         for name, values in scores.items():
-            found.append(
-                {"part": part, "hour": float(hour), "day": bool(day), "variant": name,
-                 "metrics": values}
-            )  # fmt: skip
+            row = {"part": part, "hour": hour, "day": bool(day), "variant": name}
+            found.append({**row, "metrics": values})
         if keep:
-            keep(part, float(hour), {**pictures, "truth": truth})
+            keep(part, hour, {**pictures, "truth": truth})
     return found
 
 

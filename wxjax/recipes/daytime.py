@@ -18,6 +18,7 @@ from wxjax.data import daytime, valley
 from wxjax.evaluate import basis as bases
 from wxjax.evaluate import daytime as measuring
 from wxjax.evaluate import rates, runner
+from wxjax.metrics import lightmap
 from wxjax.recipes import evidence, stages
 from wxjax.report import daytime as report
 from wxjax.task import Task
@@ -176,7 +177,10 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
         if len(entry[0])
     }
     samples = Samples(workdir / "samples", parts, config.evaluate.samples)
-    rows = measuring.rows(variants, given, parts, task.measure, samples.keep)
+    measure, keep, rounded = task.measure, samples.keep, runner.round8
+    if split.frames.dtype != np.uint8:
+        measure, keep, rounded = light(day), None, lambda picture: np.maximum(picture, 0)
+    rows = measuring.rows(variants, parts, measure, rounded, keep)
     files.write_jsonl(workdir / "per_hour.jsonl", rows)
     made = {
         "model": f"time of day, {model['field']}",
@@ -195,11 +199,27 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
         **{name: value for name, value in about.items() if name != "model"},
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
     }
-    if split.frames.dtype == np.uint8:
+    if split.frames.dtype != np.uint8:
+        mask = np.ones(split.frames.shape[1:3], bool) if day.mask is None else day.mask
+        made["rates"] = rates.light(*given, period, mask, lightmap.measure)
+    else:
         track = lambda jobs: runner.track(jobs, len(jobs), "rates")
         made["rates"] = rates.curve(*given, period, task.measure, track)
     files.write_json(workdir / "daytime.json", made)
     return made
+
+
+def light(day: daytime.Day) -> Any:
+    """`measure` of light maps: one peak for all hours, masked."""
+    mask = np.ones(day.frames.shape[1:3], bool) if day.mask is None else day.mask
+    peak = float(day.frames[:, mask].max())
+
+    def measure(outputs, batch):
+        truth = batch["target"][0]
+        found = [lightmap.measure(picture, truth, mask, peak) for picture in outputs["image"]]
+        return {name: np.array([entry[name] for entry in found]) for name in found[0]}
+
+    return measure
 
 
 class Samples:

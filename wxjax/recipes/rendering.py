@@ -134,22 +134,26 @@ def bake(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     model = about["model"]
     lights = tuple(zip(model["lights"][::2], model["lights"][1::2], strict=True))
     hours = bases.moments(np.array(about["hours"]), lights, model["period"])
-    seen: list[np.ndarray] = []
-
-    def shown(hour: float) -> np.ndarray:
-        seen.append(developed(make(hour), model) / np.float32(255))
-        return seen[-1]
-
-    track = lambda every: runner.track(list(every), len(every), "bake")
-    found = bases.bake(shown, hours, config.model.rank, model["period"], track)
+    hdr = model["transfer"] in ("log1p", "mu")
+    frames = np.stack(
+        [
+            np.clip(make(float(hour)), 0, None if hdr else 1)
+            for hour in runner.track(list(hours), len(hours), "bake")
+        ]
+    )
+    rank, period = config.model.rank, model["period"]
+    found = bases.fit(frames, hours, rank, period)
     bases.save(workdir / "basis.npz", found)
-    error = np.mean([np.mean(np.square(found(float(h)) - f)) for h, f in
-                     zip(hours, seen, strict=True)])  # fmt: skip
-    psnr = float(-10 * np.log10(error + 1e-12))
-    step = -(-found.codes.shape[2] // PAGE_WIDTH)
-    small = dataclasses.replace(found, codes=found.codes[:, ::step, ::step])
-    note = f"{config.model.rank} pictures times curves, {found.bytes / 1e6:.2f} MB, painted here."
-    page.write(workdir / "day.html", small, "The day, hour by hour", note)
-    made = {"rank": config.model.rank, "bytes": found.bytes, "hours": len(hours), "psnr": psnr}
+    peak = float(frames.max()) if hdr else 1.0
+    error = [np.square(found(float(h)) - f).mean() for h, f in zip(hours, frames, strict=True)]
+    psnr = float(10 * np.log10(peak**2 / (np.mean(error) + 1e-12)))
+    step = -(-frames.shape[2] // PAGE_WIDTH)
+    shown = dataclasses.replace(found, codes=found.codes[:, ::step, ::step])
+    if hdr:
+        seen = [developed(f, model) / np.float32(255) for f in frames[:, ::step, ::step]]
+        shown = bases.fit(np.stack(seen), hours, rank, period)
+    note = f"{rank} pictures times curves, {found.bytes / 1e6:.2f} MB, painted here."
+    page.write(workdir / "day.html", shown, "The day, hour by hour", note)
+    made = {"rank": rank, "bytes": found.bytes, "hours": len(hours), "psnr": psnr}
     files.write_json(workdir / "basis.json", made)
     return made
