@@ -80,7 +80,7 @@ def get_config(size: str = "default") -> ConfigDict:
         anchor="pchip",
         ridge=0.1,
         residual_net=True,
-        rank=8,  # of basis, and of what bake makes
+        rank=8,  # of basis; of bake the bytes of so many pictures
         basis_fit="svd",  # or grid, trained
     )
     config.training = dict(

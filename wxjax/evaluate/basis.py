@@ -136,7 +136,7 @@ def allocate(frames: Float[np.ndarray, "k h w 3"], total: int) -> np.ndarray:
     Greedy: the next bits go where they save most squared error each; the curves being
     orthonormal, the errors of the pictures add up.
     """
-    _, pictures = components(frames, len(frames))
+    _, pictures = components(frames, max(1, min(len(frames), total // 3)))
     error = np.zeros((len(pictures), 9))
     error[:, :2] = np.square(pictures).sum((1, 2, 3))[:, None]
     for bits in range(2, 9):
@@ -161,7 +161,13 @@ def allocate(frames: Float[np.ndarray, "k h w 3"], total: int) -> np.ndarray:
 def fit_bytes(
     frames: Float[np.ndarray, "k h w 3"], hours: np.ndarray, total: int, period: float
 ) -> Basis:
-    """A basis of `total` bits a value, shared out by `allocate`: more pictures, fewer bits each."""
+    """A basis of `total` bits a value, shared out by `allocate`: more pictures, fewer bits each.
+
+    Raises:
+      InputError: for fewer bits than one picture takes.
+    """
+    if total < 4:
+        raise errors.bad("bits", total, "expected at least 4, of one picture")
     bits = allocate(frames, total)
     return fit(frames, hours, len(bits), period, np.maximum(bits, 2))
 

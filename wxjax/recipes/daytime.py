@@ -158,30 +158,24 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
     day, split = data(config)
     task, variables, about = system(workdir, config)
     model = about["model"]
-    solar = model["time_code"] != "harmonic"
-    place = {name: float(value) for name, value in variables["params"]["sun"].items()}
-    lights = tuple(zip(model["lights"][::2], model["lights"][1::2], strict=True))
-    period = model["period"]
-    render = measuring.Renderer(task, variables)
-    given = (split.hours, split.frames)
-    against = measuring.opponents(place, lights, period, solar)
-    variants = {
-        name: lambda hour, make=make: make(*given, hour, period) for name, make in against.items()
-    }
+    solar, period = model["time_code"] != "harmonic", model["period"]
+    variants = against(split, variables, model)
     variants["baked"] = bases.load(workdir / "basis.npz")
-    variants["model"] = render
-    parts = {"given": given, "hidden": (split.test_hours, split.test_frames)}
+    variants["model"] = measuring.Renderer(task, variables)
+    parts = {"given": (split.hours, split.frames), "hidden": (split.test_hours, split.test_frames)}
     parts = {
         name: (*entry, measuring.daylight(*entry, model, period, solar))
         for name, entry in parts.items()
         if len(entry[0])
     }
     samples = Samples(workdir / "samples", parts, config.evaluate.samples)
-    measure, keep, rounded = task.measure, samples.keep, runner.round8
-    if split.frames.dtype != np.uint8:
-        measure, keep, rounded = light(day), None, lambda picture: np.maximum(picture, 0)
+    measure, rounded = measures(task, day)
+    keep = samples.keep if split.frames.dtype == np.uint8 else None
     rows = measuring.rows(variants, parts, measure, rounded, keep)
+    if config.protocol == "loo":
+        rows += left_out(config, workdir, day, task, model, (measure, rounded))
     files.write_jsonl(workdir / "per_hour.jsonl", rows)
+    shown = dict.fromkeys(row["part"] for row in rows)
     made = {
         "model": f"time of day, {model['field']}",
         "field": model["field"],
@@ -189,24 +183,79 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
         "size": list(split.frames.shape[1:3]),
         "protocol": config.protocol,
         "variants": {
-            name: {part: measuring.means(rows, name, part) for part in parts} for name in variants
+            name: {part: measuring.means(rows, name, part) for part in shown} for name in variants
         },
-        "place": place if solar else None,
+        "place": placed(variables) if solar else None,
         "period": period,
         "parameters": int(sum(np.size(x) for x in jax.tree.leaves(variables["params"]))),
         "baked": files.read_json(workdir / "basis.json"),
         "bytes": int(sum(np.asarray(x).nbytes for x in jax.tree.leaves(variables))),
+        "rates": bytes_of(day, split, period, task),
         **{name: value for name, value in about.items() if name != "model"},
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
     }
-    if split.frames.dtype != np.uint8:
-        mask = np.ones(split.frames.shape[1:3], bool) if day.mask is None else day.mask
-        made["rates"] = rates.light(*given, period, mask, lightmap.measure)
-    else:
-        track = lambda jobs: runner.track(jobs, len(jobs), "rates")
-        made["rates"] = rates.curve(*given, period, task.measure, track)
     files.write_json(workdir / "daytime.json", made)
     return made
+
+
+def placed(variables: dict) -> dict[str, float]:
+    """Latitude, declination and shift as fitted."""
+    return {name: float(value) for name, value in variables["params"]["sun"].items()}
+
+
+def against(split: daytime.Split, variables: dict, model: dict) -> dict:
+    """The closed-form opponents on what a split gives: name -> `hour -> picture`."""
+    lights = tuple(zip(model["lights"][::2], model["lights"][1::2], strict=True))
+    solar, period = model["time_code"] != "harmonic", model["period"]
+    found = measuring.opponents(placed(variables), lights, period, solar)
+    return {
+        name: lambda hour, make=make: make(split.hours, split.frames, hour, period)
+        for name, make in found.items()
+    }
+
+
+def left_out(config, workdir, day, task, model, measuring_as) -> list[dict]:
+    """Rows of every whole hour, each found by a system that never saw it."""
+    solar, period, rows = model["time_code"] != "harmonic", model["period"], []
+    for i in daytime.whole_hours(day):
+        split = daytime.hide(day, int(i))
+        variables = train(config, day, split, workdir / "loo" / f"{day.hours[i]:g}")
+        variants = against(split, variables, model)
+        variants["model"] = measuring.Renderer(task, variables)
+        one = (split.test_hours, split.test_frames)
+        bright = measuring.daylight(day.hours, day.frames, model, period, solar)[i : i + 1]
+        rows += measuring.rows(variants, {"hidden": (*one, bright)}, *measuring_as)
+    return rows
+
+
+def measures(task: Task, day: daytime.Day) -> tuple[Any, Any]:
+    """How pictures are measured, and how they are rounded first."""
+    if day.frames.dtype != np.uint8:
+        return light(day), lambda picture: np.maximum(picture, 0)
+    return task.measure if day.mask is None else masked(task.measure, day.mask), runner.round8
+
+
+def masked(measure: Any, mask: np.ndarray) -> Any:
+    """`measure` of what the mask shows: elsewhere the truth stands, and does not count."""
+    share = float(mask.mean())
+
+    def run(outputs, batch):
+        truth = batch["target"][0]
+        shown = [np.where(mask[..., None], picture, truth) for picture in outputs["image"]]
+        found = measure({"image": np.stack(shown)}, batch)
+        scaled = {"mse": found["mse"] / share, "psnr": found["psnr"] + 10 * np.log10(share)}
+        return {**found, **scaled}
+
+    return run
+
+
+def bytes_of(day: daytime.Day, split: daytime.Split, period: float, task: Task) -> list[dict]:
+    """Quality per byte at the given hours."""
+    if split.frames.dtype != np.uint8:
+        mask = np.ones(split.frames.shape[1:3], bool) if day.mask is None else day.mask
+        return rates.light(split.hours, split.frames, period, mask, lightmap.measure)
+    track = lambda jobs: runner.track(jobs, len(jobs), "rates")
+    return rates.curve(split.hours, split.frames, period, task.measure, track)
 
 
 def light(day: daytime.Day) -> Any:

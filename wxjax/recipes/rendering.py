@@ -142,7 +142,7 @@ def bake(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         ]
     )
     rank, period = config.model.rank, model["period"]
-    found = bases.fit(frames, hours, rank, period)
+    found = bases.fit_bytes(frames, hours, 8 * rank, period)
     bases.save(workdir / "basis.npz", found)
     peak = float(frames.max()) if hdr else 1.0
     error = [np.square(found(float(h)) - f).mean() for h, f in zip(hours, frames, strict=True)]
@@ -151,9 +151,10 @@ def bake(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     shown = dataclasses.replace(found, codes=found.codes[:, ::step, ::step])
     if hdr:
         seen = [developed(f, model) / np.float32(255) for f in frames[:, ::step, ::step]]
-        shown = bases.fit(np.stack(seen), hours, rank, period)
-    note = f"{rank} pictures times curves, {found.bytes / 1e6:.2f} MB, painted here."
+        shown = bases.fit_bytes(np.stack(seen), hours, 8 * rank, period)
+    note = f"{len(found.bits)} pictures times curves, {found.bytes / 1e6:.2f} MB, painted here."
     page.write(workdir / "day.html", shown, "The day, hour by hour", note)
-    made = {"rank": rank, "bytes": found.bytes, "hours": len(hours), "psnr": psnr}
+    made = {"rank": len(found.bits), "bits": found.bits.tolist(), "bytes": found.bytes}
+    made |= {"hours": len(hours), "psnr": psnr}
     files.write_json(workdir / "basis.json", made)
     return made
