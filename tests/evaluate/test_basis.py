@@ -85,6 +85,13 @@ def test_hours_go_round_and_pixels_are_the_pictures(frames):
     np.testing.assert_allclose(found.pixels(7.5, coords), found(7.5)[tuple(coords.T)], atol=1e-5)
 
 
+def test_the_compiled_basis_paints_the_same_bytes(frames):
+    found = bases.fit(frames, HOURS, 2, 24.0)
+    shown = bases.program(found)(7.5)
+    expected = np.clip(found(7.5), 0, 1) * 255
+    assert shown.dtype == np.uint8 and np.abs(shown - expected).max() <= 0.51
+
+
 def test_both_sides_of_a_switch_are_baked():
     found = bases.moments(np.array([5.9, 7.0]), [(18.1, 5.9)], 24.0, steps=24)
     assert {5.88, 5.9, 5.92, 18.08, 18.12, 7.0, 23.0} <= set(found.tolist())

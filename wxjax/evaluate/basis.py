@@ -7,10 +7,12 @@ quantisation costs little. Hours go round; between two stored ones a is linear.
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int8, UInt8
 
 from wxjax import errors, files
 
@@ -60,6 +62,23 @@ class Basis:
         weights = self.curve(hour)[:, None] * self.scales
         chosen = self.codes[:, coords[:, 0], coords[:, 1]]
         return np.einsum("rnc,rc->nc", chosen, weights, dtype=np.float32)
+
+
+def program(basis: Basis) -> Callable[[float], UInt8[np.ndarray, "h w 3"]]:
+    """`hour -> picture` in 8 bits, compiled for the device at hand; codes stay there."""
+    codes = jax.device_put(basis.codes)
+
+    @jax.jit
+    def paint(codes, weights):
+        total = jnp.zeros(codes.shape[1:], jnp.float32)
+        for code, weight in zip(codes, weights, strict=True):  # fused: one pass over the codes
+            total += code.astype(jnp.float32) * weight
+        return jnp.clip(total * 255 + 0.5, 0, 255).astype(jnp.uint8)
+
+    def show(hour: float):
+        return np.asarray(paint(codes, basis.curve(hour)[:, None] * basis.scales))
+
+    return show
 
 
 def quantize(
