@@ -64,6 +64,7 @@ class Task(NamedTuple):
       prepare: `(variables) -> variables` with what depends on the weights alone, computed
         once a checkpoint.
       stream: video, where the system has one that remembers.
+      scale: pixels along the output for one along the input.
     """
 
     init: Callable[..., Variables]
@@ -74,6 +75,7 @@ class Task(NamedTuple):
     parts: Parts | None = None
     prepare: Callable[[Variables], Variables] = lambda variables: variables
     stream: Stream | None = None
+    scale: int = 1
 
 
 SYSTEMS = {

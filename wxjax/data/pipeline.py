@@ -78,7 +78,8 @@ def train_batches(
 
     Args:
       source: at least one example with a target; where its attribute `clips` is true,
-        examples are [t h w 3], and so are the images of a batch [b t h w 3].
+        examples are [t h w 3], and so are the images of a batch [b t h w 3]; its attribute
+        `window`, where it has one, makes what cuts them instead of `Window`.
       crops: curriculum of crop sizes over equal parts of `num_steps`.
       augment: 'none', 'flip' or 'dihedral'.
       emphasis: how much severe examples, and windows rich in edges, are preferred
@@ -101,7 +102,8 @@ def train_batches(
     stream = Stream(
         source, seed=seed, num_positions=num_steps * batch_size, emphasis=emphasis, late=late
     )
-    window = (ClipWindow if getattr(source, "clips", False) else Window)(
+    plain = ClipWindow if getattr(source, "clips", False) else Window
+    window = getattr(source, "window", plain)(
         tuple(crops),
         num_steps=num_steps,
         batch_size=batch_size,

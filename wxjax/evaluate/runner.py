@@ -42,6 +42,7 @@ class Restorer:
         self._predict = jax.jit(task.predict)
         self._variables = jax.device_put(task.prepare(variables))
         self._tiles = dict(tile=tiles.tile, overlap=tiles.overlap, blend=tiles.blend)
+        self._tiles |= {"scale": task.scale}
         self._programs: dict[tuple, Any] = {}
 
     def __call__(self, image: np.ndarray, **extra) -> tuple[np.ndarray, dict]:

@@ -168,17 +168,18 @@ def through(
     tile: int,
     overlap: int,
     blend: str,
+    scale: int = 1,
     **extra: Any,
 ) -> tuple[np.ndarray, dict]:
     """A host image `[h w c]` through a program that takes tile batches.
 
-    Returns the assembled image, float32, and what else the program said.
+    Returns the assembled image, float32, `scale` times as large, and what else the program said.
     """
     batch = cut(image, tile=tile, overlap=overlap)
     outputs = dict(predict({**batch, **extra}))
     count = int(batch["count"])
     tiles = np.asarray(outputs.pop("tiles"))[:count]
-    whole = assemble(
-        tiles, batch["corner"][:count], size=image.shape[:2], overlap=overlap, blend=blend
-    )
+    size = (scale * image.shape[0], scale * image.shape[1])
+    corner = scale * batch["corner"][:count]
+    whole = assemble(tiles, corner, size=size, overlap=scale * overlap, blend=blend)
     return whole, outputs

@@ -17,12 +17,13 @@ class LightCNN(nn.Module):
     """Five 3x3 convolutions, the middle pair residual; starts with an output of zero.
 
     Plan B: z_y and the diffused low band (17 bands of a grey image, whitened) to the
-    residuals of the 15 others, with 129,295 parameters. From z_y alone to all 16 it is the
+    residuals of the 15 others, with 129,295 parameters; `pairs` above 1 are more of the same. From z_y alone to all 16 it is the
     regression that diffusion has to beat.
     """
 
     bands: int
     width: int = 64
+    pairs: int = 1
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -30,6 +31,8 @@ class LightCNN(nn.Module):
         conv = lambda name: Conv3x3(self.width, dtype=self.dtype, name=name)
         x = gelu(conv("conv1")(x))
         x = x + gelu(conv("conv3")(gelu(conv("conv2")(x))))
+        for i in range(1, self.pairs):
+            x = x + conv(f"pair{i}_conv2")(gelu(conv(f"pair{i}_conv1")(x)))
         x = gelu(conv("conv4")(x))
         x = Conv3x3(self.bands, zero=True, dtype=self.dtype, name="conv5")(x)
         return x.astype(jnp.float32)

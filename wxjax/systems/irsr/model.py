@@ -154,7 +154,8 @@ def regressor(model: Model) -> light.LightCNN:
 
 
 def decoder(model: Model) -> light.LightDecoder:
-    return light.LightDecoder(model.channels, model.codec.factor, **model.light)
+    sizes = {name: x for name, x in model.light.items() if name != "pairs"}
+    return light.LightDecoder(model.channels, model.codec.factor, **sizes)
 
 
 def enlarged(model: Model, image: Float[Array, "b h w n"]) -> Float[Array, "b H W c"]:
@@ -168,13 +169,18 @@ def enlarged(model: Model, image: Float[Array, "b h w n"]) -> Float[Array, "b H 
 
 def select(model: Model, image: Float[Array, "b h w n"]) -> Float[Array, "b h w c"]:
     """The channels that the model works on."""
-    if image.shape[-1] == model.channels:
+    return select_channels(model.channels, image)
+
+
+def select_channels(wanted: int, image: Float[Array, "b h w n"]) -> Float[Array, "b h w c"]:
+    """One channel of three by luma, three of one by repetition."""
+    if image.shape[-1] == wanted:
         return image
-    if (model.channels, image.shape[-1]) == (1, 3):
+    if (wanted, image.shape[-1]) == (1, 3):
         return color.luma(image)
-    if (model.channels, image.shape[-1]) == (3, 1):
+    if (wanted, image.shape[-1]) == (3, 1):
         return jnp.broadcast_to(image, (*image.shape[:-1], 3))
-    raise errors.bad("channels", image.shape[-1], f"expected {model.channels}")
+    raise errors.bad("channels", image.shape[-1], f"expected {wanted}")
 
 
 def statistics(variables: Mapping[str, Any]) -> Statistics:

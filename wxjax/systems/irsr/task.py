@@ -6,13 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from wxjax import errors
 from wxjax.losses import terms
 from wxjax.metrics import restoration
 from wxjax.ops import tile
+from wxjax.systems.irsr import baselines, diffusion, losses, whitening
 from wxjax.systems.irsr import codec as codecs
-from wxjax.systems.irsr import diffusion, losses, whitening
 from wxjax.systems.irsr import model as models
 from wxjax.systems.irsr.model import Model
 from wxjax.task import Task
@@ -20,26 +21,72 @@ from wxjax.task import Task
 
 def make(config) -> Task:
     """The task; checks what the config says about the method, the losses and the tiles."""
-    model = models.make(config.to_dict() if hasattr(config, "to_dict") else config)
+    settings = config.to_dict() if hasattr(config, "to_dict") else config
     said = config.losses.to_dict()
     for name in said["image"]:
         if name not in losses.NAMES:
             raise errors.unknown("losses.image", name, losses.NAMES)
-    losses.step_weights(model.plan, said["steps"])
-    whitening.band_weights(whitening.identity(1), said["bands"])
     tile.window(config.tiles.blend, config.tiles.tile, config.tiles.overlap)
+    if config.model.kind in baselines.KINDS:
+        init, learn, run = baseline(settings, said)
+    else:
+        model = models.make(settings)
+        losses.step_weights(model.plan, said["steps"])
+        whitening.band_weights(whitening.identity(1), said["bands"])
+        init = lambda key, batch: models.init(model, key)
+        learn = functools.partial(loss, model, said)
+        run = functools.partial(models.super_resolve, model)
     key = functools.partial(jax.random.key, config.seed)
+    options = dict(protocol=config.evaluate.protocol, crop_border=config.evaluate.crop_border)
     return Task(
-        init=lambda key, batch: models.init(model, key),
-        loss=functools.partial(loss, model, said),
-        predict=functools.partial(predict, model, config.tiles.batch_size, key),
-        measure=functools.partial(
-            restoration.measure,
-            protocol=config.evaluate.protocol,
-            crop_border=config.evaluate.crop_border,
-        ),
+        init=init,
+        loss=learn,
+        predict=functools.partial(predict, run, config.tiles.batch_size, key),
+        measure=functools.partial(measure, **options),
         summarize=restoration.summarize,
+        scale=config.model.scale,
     )
+
+
+def baseline(settings: Mapping, said: Mapping):
+    """`init`, `loss` and the enlarging function of a network of `baselines.py`."""
+    net, multiple = baselines.make(settings)
+    channels, scale = settings["model"]["channels"], settings["model"]["scale"]
+    select = functools.partial(models.select_channels, channels)
+
+    def init(key, batch):
+        return baselines.init(net, multiple, channels, key)
+
+    def run(variables, image, key, index, corner=None):
+        large = baselines.enlarge(net, scale, multiple, variables, select(image))
+        return jnp.broadcast_to(large, (*large.shape[:-1], image.shape[-1]))
+
+    def learn(variables, batch, key, step):
+        truth = select(batch["target"])
+        output = baselines.enlarge(net, scale, multiple, variables, select(batch["image"]))
+        values = losses.image_terms(tuple(said["image"]), output, truth)
+        logs = {name: value.mean() for name, value in values.items()}
+        total, _ = terms.total(values, said["image"], step)
+        error = jnp.square(output - truth).mean((1, 2, 3))
+        logs["psnr"] = -10 * jnp.log10(error + 1e-10).mean()
+        kept = {name: tree for name, tree in variables.items() if name != "params"}
+        return total, (logs, kept)
+
+    return init, learn, run
+
+
+def measure(outputs: Mapping, batch: Mapping, **options) -> dict[str, Any]:
+    """PSNR, SSIM, MSE, LPIPS and `bias`, the mean error in grey levels of 255.
+
+    A grey picture is measured as three equal channels: the same numbers, and LPIPS has its
+    colours. Networks may move the mean level, which for a thermal frame is a temperature.
+    """
+    image, target = (losses.colour(x) for x in (outputs["image"], batch["target"]))
+    found = restoration.measure({"image": image}, {"target": target}, **options)
+    codes = [
+        np.stack([restoration.eight_bits(x) for x in v]).astype(np.float64) for v in (image, target)
+    ]
+    return {**found, "bias": (codes[0] - codes[1]).mean((1, 2, 3))}
 
 
 def loss(model: Model, said: Mapping, variables, batch, key, step):
@@ -95,14 +142,14 @@ def loss(model: Model, said: Mapping, variables, batch, key, step):
     return total + added, (logs, kept)
 
 
-def predict(model: Model, batch_size: int, key: Any, variables, batch: Mapping) -> dict[str, Any]:
+def predict(run: Any, batch_size: int, key: Any, variables, batch: Mapping) -> dict[str, Any]:
     """Enlarges whole images (`image`), or the tiles of one image (`tiles`).
 
     Returns:
       `image [b H W c]` or `tiles [n T T c]`, unclipped. Examples are told apart by `index`;
       tiles share the noise of the places they share.
     """
-    run = functools.partial(models.super_resolve, model, variables)
+    run = functools.partial(run, variables)
     if "image" in batch:
         image = batch["image"]
         index = batch.get("index", jnp.arange(len(image)))

@@ -1,0 +1,237 @@
+"""Infrared super-resolution from frames to a table: trains, enlarges, measures beside bicubic.
+
+A stage whose product stands in the workdir is skipped; a killed run goes on where it was.
+"""
+
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from wxjax import errors, files
+from wxjax import task as tasks
+from wxjax.data import downscale, infrared, pipeline
+from wxjax.evaluate import frames as evaluation
+from wxjax.evaluate import runner
+from wxjax.ops import resize
+from wxjax.recipes import evidence, stages
+from wxjax.report import frames as report
+from wxjax.systems.irsr import baselines
+from wxjax.systems.irsr import model as models
+from wxjax.train import weights
+
+FITTED = 24  # batches that statistics and linear filters are taken from
+
+
+def run(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Trains what is missing, measures it on the test split, and writes the report."""
+    if config.data.name == "embedded":
+        print(infrared.describe())
+    if config.data.scale != config.model.scale:
+        rule = f"expected model.scale={config.model.scale}"
+        raise errors.bad("data.scale", config.data.scale, rule)
+    folder = workdir / "system"
+    if not (folder / "weights.json").exists():
+        source = infrared.open(config.data, "train")
+        variables = begin(config, source)
+        if config.model.kind not in ("bicubic", "linear"):  # those have nothing left to learn
+            variables = stages.train(
+                stages.stage_config(config, config.stage, config.stage),
+                source,
+                workdir / config.stage,
+                name=config.model.kind,
+                variables=variables,
+                validation=validation_batch(infrared.open(config.data, "val")),
+            )
+        about = evidence.provenance(config, source)
+        about |= {"degradation": config.data.degradation, "scale": config.data.scale}
+        weights.save(folder, variables, about)
+    test(config, workdir, infrared.open(config.data, "test"))
+
+
+def begin(config: ConfigDict, source: Any) -> dict:
+    """Start values: drawn, with the bands' statistics of the training set, or fitted."""
+    task = tasks.load(stages.stage_config(config, config.stage, config.stage))
+    variables = jax.device_get(jax.jit(task.init)(evidence.key(config), {}))
+    if config.model.kind == "linear":
+        pairs = ((2 * small - 1, 2 * large - 1) for small, large in sample(config, source))
+        variables["params"]["net"] = baselines.fit(pairs, config.data.scale)
+    elif config.model.kind not in baselines.KINDS:
+        model = models.make(config.to_dict())
+        variables["statistics"] = models.measure_statistics(model, sample(config, source))
+    return variables
+
+
+def sample(config: ConfigDict, source: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs `[b h w 1]`, `[b H W 1]` of the training set, other windows than training's."""
+    batches = pipeline.train_batches(
+        source,
+        crops=(max(config.data.crops),),
+        batch_size=min(32, 4 * config.data.batch_size),
+        seed=config.seed + 1,
+        num_steps=FITTED,
+    )
+    for _ in range(FITTED):
+        batch = next(batches)
+        yield batch["image"], batch["target"]
+
+
+def validation_batch(source: Any, most: int = 24) -> dict[str, Any]:
+    """The middle of the first frames of a source, as one batch for the training's curve."""
+    found = [source[i] for i in range(min(len(source), most))]
+    side = min(min(e["image"].shape[:2]) for e in found)
+    side = min(side, 64)
+    images, targets = [], []
+    for example in found:
+        scale = example["target"].shape[0] // example["image"].shape[0]
+        y, x = ((n - side) // 2 for n in example["image"].shape[:2])
+        image = example["image"][y : y + side, x : x + side]
+        target = example["target"][scale * y : scale * (y + side), scale * x : scale * (x + side)]
+        images.append(unit(image)[..., :1])
+        targets.append(unit(target)[..., :1])
+    return {
+        "image": np.stack(images),
+        "target": np.stack(targets),
+        "kind": [e["kind"] for e in found],
+    }
+
+
+def unit(pixels: np.ndarray) -> np.ndarray:
+    """float32 in [0, 1] of 8 or 16 bits."""
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+class Enlarger:
+    """A trained run, or 'bicubic', as a function of a frame `[h w c]`; `[H W c]` float32."""
+
+    def __init__(self, workdir: pathlib.Path | str, steps: int = 0, tiles: Any = None):
+        self.about: dict[str, Any] = {"degradation": None}
+        if str(workdir) == "bicubic":
+            self.scale, self.name = 4, "bicubic"
+            return
+        config, task, variables, about = system(pathlib.Path(workdir), steps)
+        self.scale, self.name, self.about = config.model.scale, naming(config, steps), about
+        self._restorer = runner.Restorer(task, variables, tiles or config.tiles)
+        self.about["parameters"] = sum(np.size(x) for x in jax.tree.leaves(variables["params"]))
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, dict]:
+        if self.name == "bicubic":
+            h, w = (self.scale * n for n in image.shape[:2])
+            return np.asarray(resize.bicubic(unit(image), (h, w), like="torch")), {}
+        return self._restorer(image if image.dtype == np.uint8 else unit(image))
+
+
+def naming(config: ConfigDict, steps: int) -> str:
+    """What a table calls a run."""
+    kind = config.model.kind
+    if kind in ("diffusion", "cascade", "plan_b", "plan_c"):
+        count = steps or config.sampling.steps
+        codec = "" if config.codec.kind == "packed" else f" {config.codec.kind}"
+        return f"{kind}{codec}, {count} step{'s' * (count > 1)}"
+    return kind
+
+
+def system(
+    workdir: pathlib.Path, steps: int = 0
+) -> tuple[ConfigDict, tasks.Task, dict, dict[str, Any]]:
+    """The trained network of a workdir, sampled in `steps` steps where not 0."""
+    path = workdir / "config.json"
+    if not path.exists():
+        rule = "expected the workdir of a trained run (it holds no config.json)"
+        raise errors.bad("model", str(workdir), rule)
+    config = ConfigDict(files.read_json(path))
+    if config.system != "irsr":
+        raise errors.bad("model", str(workdir), f"a run of {config.system}, expected irsr")
+    if steps:
+        config.sampling.steps = steps
+    variables, about = weights.load(workdir / "system")
+    task = tasks.load(stages.stage_config(config, config.stage, config.stage))
+    expected = jax.eval_shape(task.init, evidence.key(config), {})
+    weights.check(variables, expected, workdir / "system")
+    return config, task, variables, about
+
+
+def test(config: ConfigDict, workdir: pathlib.Path, source: Any) -> None:
+    """Rows, summary and report on `source`; skipped where they stand already."""
+    from wxjax.data import sources
+
+    stamp = {
+        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
+        "data_hash": sources.fingerprint(source),
+        "protocol": config.evaluate.protocol,
+        "tiles": config.tiles.to_dict(),
+    }
+    done = workdir / "evaluated.json"
+    if not done.exists() or files.read_json(done) != stamp:
+        compare([str(workdir)], source, workdir, samples=config.evaluate.samples)
+        files.write_json(done, stamp)
+    report.build(workdir)
+
+
+def compare(
+    models: Sequence[str],
+    source: Any,
+    out: pathlib.Path,
+    *,
+    samples: int = 6,
+    crop_border: int = 0,
+) -> dict:
+    """Measures runs on one source beside bicubic; writes `frames.json`, rows and pictures.
+
+    Args:
+      models: workdirs; `DIR:STEPS` samples a diffusion in so many steps.
+    """
+    enlargers = {}
+    for word in models:
+        folder, _, steps = (
+            word.partition(":") if not pathlib.Path(word).exists() else (word, "", "")
+        )
+        if steps and not steps.isdigit():
+            raise errors.bad("model", word, "expected DIR or DIR:STEPS")
+        enlarger = Enlarger(folder, int(steps or 0))
+        name = enlarger.name
+        while name in enlargers:
+            name = f"{pathlib.Path(folder).name}: {name}" if ":" not in name else name + "'"
+        enlargers[name] = enlarger
+    if len({e.scale for e in enlargers.values()}) > 1:
+        raise errors.InputError("compare: the runs enlarge by different factors.")
+    warned = check_degradation(enlargers, source)
+    made = evaluation.measure(
+        {"bicubic": Enlarger("bicubic"), **enlargers},
+        source,
+        out,
+        samples=samples,
+        crop_border=crop_border,
+    )
+    made["models"] = {name: e.about for name, e in enlargers.items()}
+    made["warnings"] = warned
+    files.write_json(out / "frames.json", made)
+    return made
+
+
+def check_degradation(enlargers: Mapping[str, Enlarger], source: Any) -> list[str]:
+    """Warns where frames were not made small the way that a run was trained on."""
+    made = {}
+    for i in range(min(len(source), 3)):
+        example = source[i]
+        if "target" in example and "image" in example:
+            scale = example["target"].shape[0] // example["image"].shape[0]
+            made[downscale.identify(example["target"], example["image"], scale)] = i
+    found = getattr(source, "degradation", None)
+    if len(made) == 1 and next(iter(made)):
+        found = next(iter(made))
+    warned = []
+    for name, enlarger in enlargers.items():
+        trained = enlarger.about.get("degradation")
+        if made and trained and trained != found:
+            line = (
+                f"{name} was trained on {trained}, these frames were made small by "
+                f"{found or 'something else'}: it may do worse than bicubic. Train it with "
+                f"--config.data.degradation={found or '...'}."
+            )
+            print(f"warning: {line}")
+            warned.append(line)
+    return warned
