@@ -9,6 +9,8 @@ commands:
   report     report.md and index.html from the files of a workdir
   prepare    audit a data set: near-duplicates, misalignment, leaks, splits
   convert    a published PyTorch checkpoint as a folder that restore takes
+  compare    several infrared runs on the same frames, in one table
+  shrink     small frames of large ones, for training and measuring
   attribute  which pixels of a photograph a restored window depends on
   render     a fixed view at any hour: pictures or a film of the day
   bake       a fixed view as a basis and a page with an hour slider

@@ -52,9 +52,7 @@ def define(values: flags.FlagValues) -> None:
     string("data", None, "Folder with input/ and gt/, or a meta.jsonl.", flag_values=values)
     string("out", None, "Where results go.", flag_values=values)
     string("model", None, "A folder from train or convert, or 'identity'.", flag_values=values)
-    string(
-        "degradation", None, "haze, rain or snow, where --data does not say.", flag_values=values
-    )
+    string("degradation", None, "Where --data does not say; shrink: how.", flag_values=values)
     flags.DEFINE_list("size", ["512x512", "3840x2160"], "Width x height.", flag_values=values)
     integer("repeats", 5, "Measured runs a case.", lower_bound=1, flag_values=values)
     boolean("breakdown", False, "Bench: time and work part by part.", flag_values=values)

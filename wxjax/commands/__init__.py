@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from wxjax import settings
-from wxjax.commands import measuring, restoring, retrieving, training, viewing
+from wxjax.commands import enlarging, measuring, restoring, retrieving, training, viewing
 
 COMMANDS = {
     "train": training.train,
@@ -21,13 +21,15 @@ COMMANDS = {
     "search": retrieving.search,
     "explain": retrieving.explain,
     "study": retrieving.study,
+    "compare": enlarging.compare,
+    "shrink": enlarging.shrink,
 }
 
 
 def main(argv: list[str]) -> None:
     """Parses `argv`, turns the compilation cache on, and runs one command."""
     call = settings.parse(argv, COMMANDS)
-    if call.command not in ("report", "prepare", "convert"):
+    if call.command not in ("report", "prepare", "convert", "shrink"):
         use_compilation_cache()
     COMMANDS[call.command](call)
 

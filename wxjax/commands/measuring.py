@@ -27,6 +27,11 @@ def evaluate(call: Call) -> None:
     from wxjax.report import build
 
     config = settings.load(call)
+    if config.recipe == "infrared":
+        from wxjax.commands import enlarging
+
+        enlarging.evaluate(config, call)
+        return
     if call.flags.degradation and call.flags.degradation not in DEGRADATIONS:
         raise errors.unknown("--degradation", call.flags.degradation, DEGRADATIONS)
     if config.recipe == "video":

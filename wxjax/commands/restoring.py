@@ -24,8 +24,12 @@ def restore(call: Call) -> None:
     complete segment. --noreference restores frame by frame, --noscene-reset keeps the
     reference over a cut.
 
+    With an infrared model (configs/irsr.py) frames come out four times as large, 16-bit ones
+    at 16 bits, grey ones grey; the network works on brightness, colours are interpolated.
+
     examples:
       wxjax restore photo.jpg --out=restored
+      wxjax restore frames/ --out=large --model=runs/irsr
       wxjax restore clip.mp4 --out=restored --model=runs/mofme_video
       wxjax restore holiday/ --out=restored --workdir=runs/moei
       wxjax restore holiday/ --out=restored --tile-mode=average  no lattice on skies, 4x the time
@@ -51,6 +55,10 @@ def restore(call: Call) -> None:
         if video.is_film(name) or (remembers and pathlib.Path(name).is_dir())
     ]
     pictures = [name for name in call.arguments if name not in films]
+    if films and model != "identity" and settings.load(call).recipe == "infrared":
+        raise errors.InputError(
+            f"restore: {films[0]!r} is a film; this model enlarges pictures. Save its frames first."
+        )
     reports = []
     if films:
         from wxjax.report import film
@@ -82,7 +90,7 @@ def film_stream(call: Call, remembers: bool):
 
 def photo_restorer(call: Call):
     """The workdir's system as a function of one float32 picture, and its settings."""
-    from wxjax.recipes import evidence, pictures, single
+    from wxjax.recipes import evidence, infrared, pictures, single
     from wxjax.restore import photo
 
     if call.flags.model == "identity":
@@ -91,6 +99,8 @@ def photo_restorer(call: Call):
     pictures.allow(config, call.flags.memory, call.flags.devices)
     if config.recipe in ("single", "video"):
         return single.restorer(config, call.workdir)
+    if config.recipe == "infrared":
+        return infrared.restorer(config, call.workdir)
     task, variables, about = evidence.system(config, call.workdir)
     program = pictures.program(task, variables, config.tiles)
 

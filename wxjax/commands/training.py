@@ -28,7 +28,7 @@ def train(call: Call) -> None:
     allocator.keep_memory()
     settings.save(call.config, call.workdir)
     recipe = call.config.recipe
-    known = ("moei", "single", "video", "daytime", "retrieval")
+    known = ("moei", "single", "video", "daytime", "retrieval", "infrared")
     if recipe not in known:
         raise errors.unknown("config.recipe", recipe, known)
     importlib.import_module(f"wxjax.recipes.{recipe}").run(call.config, call.workdir)
@@ -87,9 +87,9 @@ def report(call: Call) -> None:
     examples:
       wxjax report --workdir=runs/moei
     """
-    from wxjax.report import build, daytime, retrieval
+    from wxjax.report import build, daytime, frames, retrieval
 
-    makers = {"daytime": daytime, "retrieval": retrieval}
+    makers = {"daytime": daytime, "retrieval": retrieval, "frames": frames}
     made = (maker for name, maker in makers.items() if (call.workdir / f"{name}.json").is_file())
     next(made, build).build(call.workdir)
     print(f"report: {call.workdir / 'index.html'}")

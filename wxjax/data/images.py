@@ -250,6 +250,30 @@ def with_rgb(picture: Picture, restored: Float32[np.ndarray, "h w 3"]) -> Pictur
     return dataclasses.replace(picture, pixels=pixels, changed=changed)
 
 
+def enlarged(picture: Picture, restored: Float32[np.ndarray, "h w 3"], scale: int) -> Picture:
+    """The picture `scale` times as large, at its own depth; alpha is repeated.
+
+    Raises:
+      InputError: for another size, values that are not finite, and layouts whose samples
+        are not the colour itself (CMYK, premultiplied alpha).
+    """
+    pixels, layout = picture.pixels, picture.layout
+    h, w = (scale * n for n in pixels.shape[:2])
+    if layout == "cmyk" or layout.endswith("premultiplied"):
+        raise errors.InputError(f"{picture.name!r}: {layout} is not enlarged. Convert it to RGB.")
+    if restored.shape != (h, w, 3) or not np.isfinite(restored).all():
+        rule = f"expected finite values, {w}x{h}"
+        raise errors.bad(repr(picture.name), f"enlarged to {restored.shape}", rule)
+    colour = np.clip(restored, 0, 1)
+    colour = colour.mean(-1, keepdims=True) if layout.startswith("grey") else colour
+    parts = [_quantized(colour, pixels.dtype)]
+    extra = pixels[..., _colours(layout) :]
+    if extra.size:
+        rows, columns = (np.arange(n) // scale for n in (h, w))
+        parts.append(extra[rows][:, columns])
+    return dataclasses.replace(picture, pixels=np.concatenate(parts, -1), changed=True)
+
+
 def _stored(picture: Picture, rgb: np.ndarray, shown: np.ndarray) -> Samples:
     """Colours `[h w 3]` in [0, 1] as samples in the picture's layout and depth."""
     pixels, layout = picture.pixels, picture.layout

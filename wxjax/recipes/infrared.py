@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from wxjax import errors, files
 from wxjax import task as tasks
-from wxjax.data import downscale, infrared, pipeline
+from wxjax.data import downscale, frames, infrared, pipeline, sources
 from wxjax.evaluate import frames as evaluation
 from wxjax.evaluate import runner
 from wxjax.ops import resize
@@ -107,14 +107,14 @@ def unit(pixels: np.ndarray) -> np.ndarray:
 class Enlarger:
     """A trained run, or 'bicubic', as a function of a frame `[h w c]`; `[H W c]` float32."""
 
-    def __init__(self, workdir: pathlib.Path | str, steps: int = 0, tiles: Any = None):
+    def __init__(self, workdir: pathlib.Path | str, steps: int = 0, scale: int = 4):
         self.about: dict[str, Any] = {"degradation": None}
         if str(workdir) == "bicubic":
-            self.scale, self.name = 4, "bicubic"
+            self.scale, self.name = scale, "bicubic"
             return
         config, task, variables, about = system(pathlib.Path(workdir), steps)
         self.scale, self.name, self.about = config.model.scale, naming(config, steps), about
-        self._restorer = runner.Restorer(task, variables, tiles or config.tiles)
+        self._restorer = runner.Restorer(task, variables, config.tiles)
         self.about["parameters"] = sum(np.size(x) for x in jax.tree.leaves(variables["params"]))
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, dict]:
@@ -156,8 +156,6 @@ def system(
 
 def test(config: ConfigDict, workdir: pathlib.Path, source: Any) -> None:
     """Rows, summary and report on `source`; skipped where they stand already."""
-    from wxjax.data import sources
-
     stamp = {
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
         "data_hash": sources.fingerprint(source),
@@ -184,23 +182,20 @@ def compare(
     Args:
       models: workdirs; `DIR:STEPS` samples a diffusion in so many steps.
     """
-    enlargers = {}
+    enlargers: dict[str, Enlarger] = {}
     for word in models:
-        folder, _, steps = (
-            word.partition(":") if not pathlib.Path(word).exists() else (word, "", "")
-        )
-        if steps and not steps.isdigit():
-            raise errors.bad("model", word, "expected DIR or DIR:STEPS")
-        enlarger = Enlarger(folder, int(steps or 0))
+        folder, steps = parse(word)
+        enlarger = Enlarger(folder, steps)
         name = enlarger.name
-        while name in enlargers:
-            name = f"{pathlib.Path(folder).name}: {name}" if ":" not in name else name + "'"
+        if name in enlargers:
+            name = f"{name} ({pathlib.Path(folder).name})"
         enlargers[name] = enlarger
     if len({e.scale for e in enlargers.values()}) > 1:
         raise errors.InputError("compare: the runs enlarge by different factors.")
+    scale = next(iter(enlargers.values())).scale
     warned = check_degradation(enlargers, source)
     made = evaluation.measure(
-        {"bicubic": Enlarger("bicubic"), **enlargers},
+        {"bicubic": Enlarger("bicubic", scale=scale), **enlargers},
         source,
         out,
         samples=samples,
@@ -210,6 +205,64 @@ def compare(
     made["warnings"] = warned
     files.write_json(out / "frames.json", made)
     return made
+
+
+def parse(word: str) -> tuple[str, int]:
+    """Workdir and steps of 'DIR' or 'DIR:STEPS'; 0 steps are the run's own."""
+    folder, colon, steps = word.rpartition(":")
+    if not colon or pathlib.Path(word).exists():
+        return word, 0
+    if not steps.isdigit() or not int(steps):
+        raise errors.bad("model", word, "expected DIR or DIR:STEPS, steps from 1 on")
+    return folder, int(steps)
+
+
+def source(config: ConfigDict, data: str | None) -> Any:
+    """A folder of frames, made small as the run was trained where they come alone."""
+    if not data:
+        return infrared.open(config.data, "test")
+    found = frames.folder(data, config.model.scale)
+    return infrared.Degraded(found, config.data.degradation, config.model.scale)
+
+
+def restorer(config: ConfigDict, workdir: pathlib.Path):
+    """A trained run as a function of one float32 picture, and its settings.
+
+    The network sees brightness; colours, where there are any, are interpolated.
+    """
+    for name in ("memory", "devices"):
+        if config.tiles.get(name):
+            raise errors.InputError(f"--{name}: this system enlarges whole pictures only.")
+    _, task, variables, about = system(workdir)
+    program = runner.Restorer(task, variables, config.tiles)
+
+    def restore(rgb):
+        luma = rgb @ np.float32([0.299, 0.587, 0.114])
+        flat = bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all())
+        luma = rgb[..., :1] if flat else luma[..., None]
+        large, said = program(np.ascontiguousarray(luma))
+        if flat:
+            large = np.broadcast_to(large, (*large.shape[:2], 3))
+        else:
+            up = lambda x: np.asarray(resize.bicubic(x, large.shape[:2], like="torch"))
+            large = up(rgb) + (large - up(luma))
+        costs = ("latency_ms", "ms_per_mp", "mem_gb")
+        return large, {"route": naming(config, 0), **{name: float(said[name]) for name in costs}}
+
+    restore.scale = task.scale
+    tiles = config.tiles
+    return restore, {
+        "model": f"infrared, {naming(config, 0)}",
+        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
+        "commit": about.get("commit"),
+        "scale": task.scale,
+        "degradation": about.get("degradation"),
+        "sampling": config.sampling.to_dict(),
+        "seed": config.seed,
+        "tile": tiles.tile,
+        "overlap": tiles.overlap,
+        "blend": tiles.blend,
+    }
 
 
 def check_degradation(enlargers: Mapping[str, Enlarger], source: Any) -> list[str]:

@@ -42,11 +42,7 @@ def build(workdir: pathlib.Path | str) -> None:
     warned = "".join(f"<p><b>{html.escape(w)}</b></p>" for w in summary.get("warnings", []))
     body = warned + "".join(page.table(table) for table in shown)
     body += "".join(f'<div class="plots">{page._plot(*p, True)}</div>' for p in plots.values())
-    body += "".join(
-        f'<figure><img src="{page._uri(path.read_bytes(), "png")}" alt="{html.escape(about["id"])}">'
-        f"<figcaption>{html.escape(caption(about))}</figcaption></figure>"
-        for path, about in strips
-    )
+    body += "".join(figure(path, about) for path, about in strips)
     files.write_text(
         workdir / "index.html",
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -56,6 +52,12 @@ def build(workdir: pathlib.Path | str) -> None:
         f"<header><div class='inside'><h1>{title}</h1></div></header>"
         f"<main><section>{body}</section></main></body></html>\n",
     )
+
+
+def figure(path: pathlib.Path, about: Mapping) -> str:
+    source, text = page._uri(path.read_bytes(), "png"), html.escape(caption(about))
+    name = html.escape(about["id"])
+    return f'<figure><img src="{source}" alt="{name}"><figcaption>{text}</figcaption></figure>'
 
 
 def tables(summary: Mapping) -> list[Table]:

@@ -25,7 +25,8 @@ from wxjax.restore import progress as progress_bar
 from wxjax.restore.listing import Failure
 
 # Takes [h w 3] float32 sRGB in [0, 1]; returns the same shape and what is known about it.
-# With an attribute `takes_uint8`, gets 8-bit pictures as they are stored and answers in bytes.
+# With an attribute `takes_uint8`, gets 8-bit pictures as they are stored and answers in bytes;
+# with `scale` above 1, answers with so many times the height and width.
 Restorer = Callable[[np.ndarray], tuple[Any, Mapping]]
 _PER_FILE = {
     errno.ENAMETOOLONG,
@@ -151,7 +152,9 @@ def _one(
         )
     stored = images.to_bytes(picture) if getattr(restorer, "takes_uint8", False) else None
     restored, info = restorer(images.to_rgb(picture) if stored is None else stored)
-    if np.asarray(restored).dtype == np.uint8:
+    if getattr(restorer, "scale", 1) > 1:
+        picture_out = images.enlarged(picture, np.asarray(restored, np.float32), restorer.scale)
+    elif np.asarray(restored).dtype == np.uint8:
         picture_out = images.with_bytes(picture, np.asarray(restored))
     else:
         picture_out = images.with_rgb(picture, np.asarray(restored, np.float32))

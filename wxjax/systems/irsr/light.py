@@ -17,8 +17,8 @@ class LightCNN(nn.Module):
     """Five 3x3 convolutions, the middle pair residual; starts with an output of zero.
 
     Plan B: z_y and the diffused low band (17 bands of a grey image, whitened) to the
-    residuals of the 15 others, with 129,295 parameters; `pairs` above 1 are more of the same. From z_y alone to all 16 it is the
-    regression that diffusion has to beat.
+    residuals of the 15 others, with 129,295 parameters; `pairs` above 1 are more of the
+    same. From z_y alone to all 16 it is the regression that diffusion has to beat.
     """
 
     bands: int
