@@ -68,7 +68,7 @@ def get_config(size: str = "default") -> ConfigDict:
             dtype="float32",
         ),
         light=dict(width=64, pairs=4, dtype="float32"),
-        baseline=dict(width=48, blocks=6, groups=3, depth=3, window=8, head_dim=12),
+        baseline=dict(width=48, blocks=4, groups=2, depth=2, window=8, swin_dim=64),
     )
     config.codec = dict(kind="packed", wavelet="haar", levels=2, mode="periodization")
     config.diffusion = dict(
@@ -96,7 +96,7 @@ def get_config(size: str = "default") -> ConfigDict:
         config.model.unet.update(side=16, multiples=(1, 1), blocks=(1, 1), attention=(16, 8))
         config.model.unet.update(swin_dim=32)
         config.model.light.update(width=16, pairs=1)
-        config.model.baseline.update(width=24, blocks=1, groups=1, depth=1)
+        config.model.baseline.update(width=16, blocks=1, groups=1, depth=1, swin_dim=32)
         config.data.update(crops=(16,), batch_size=2, count=8, crop=72, eval_count=4, eval_crop=72)
         config.tiles.update(tile=16, overlap=4)
         config.evaluate.samples = 2

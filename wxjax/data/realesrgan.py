@@ -19,12 +19,12 @@ def degrade(large: np.ndarray, size: tuple[int, int], rng: np.random.Generator) 
     x = large.astype(np.float32) / top
     x = blur(x, kernel(rng, 19, (0.2, 3.0)))
     x = resize(x, rng, (0.2, 0.7, 0.1), (0.15, 1.5), x.shape[:2])
-    x = jpeg(noise(x, rng, 0.5, (1, 30), (0.05, 3.0)), rng)
+    x = jpeg(noise(x, rng, 0.5, (1.0, 30.0), (0.05, 3.0)), rng)
     if rng.random() < 0.5:
         if rng.random() < 0.8:
             x = blur(x, kernel(rng, 13, (0.2, 1.5)))
         x = resize(x, rng, (0.3, 0.4, 0.3), (0.3, 1.2), size)
-        x = noise(x, rng, 0.5, (1, 25), (0.05, 2.5))
+        x = noise(x, rng, 0.5, (1.0, 25.0), (0.05, 2.5))
     final = sinc(rng.uniform(np.pi / 3, np.pi), odd(rng, 3, 13)) if rng.random() < 0.8 else None
     method = INTERPOLATIONS[rng.integers(3)]
     if rng.random() < 0.5:
@@ -102,7 +102,7 @@ def resize(
 def noise(
     x: np.ndarray,
     rng: np.random.Generator,
-    gaussian: float,
+    gaussian: float | int,
     sigma: tuple[float, float],
     scale: tuple[float, float],
 ) -> np.ndarray:

@@ -237,7 +237,7 @@ def test_slips_are_named():
         "losses.image='edges'.*'edge'": dict(losses__image=dict(edges=1.0)),
         "losses.bands='rms'": dict(losses__bands="rms"),
         "diffusion.steps=1": dict(diffusion__steps=1),
-        "sampling steps=5": dict(sampling__steps=5),
+        "sampling steps=16": dict(sampling__steps=16),
         "codec.kind='vq'": dict(codec__kind="vq"),
     }
     for message, changes in cases.items():

@@ -96,12 +96,12 @@ class SwinGroup(nn.Module):
     """
 
     width: int
-    head_dim: int
+    dim: int
     window: int
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w d"]) -> Float[Array, "b h w d"]:
-        sizes = dict(dim=self.width, heads=self.width // self.head_dim, depth=2, mlp_ratio=2)
+        sizes = dict(dim=self.dim, heads=self.dim // 16, depth=2, mlp_ratio=2)
         layer = SwinLayer(side=8 * self.window, window=self.window, mask="swin", **sizes)
         return x + Conv3x3(self.width, name="conv")(layer(x))
 
@@ -116,7 +116,7 @@ def make(config: Mapping[str, Any]) -> tuple[nn.Module, int]:
     blocks: dict[str, Callable[[str], nn.Module]] = {
         "edsr": lambda name: EDSRBlock(width, name=name),
         "rcan": lambda name: RCANGroup(width, sizes["depth"], name=name),
-        "swinir": lambda name: SwinGroup(width, sizes["head_dim"], window, name=name),
+        "swinir": lambda name: SwinGroup(width, sizes["swin_dim"], window, name=name),
     }
     if kind in ("bicubic", "linear"):
         return Linear(*ends), 1

@@ -123,6 +123,4 @@ def image_terms(
 
 def colour(x: Float[Array, "b h w c"]) -> Float[Array, "b h w 3"]:
     """A grey image as three equal channels; a colour image as it is."""
-    if x.shape[-1] != 1:
-        return x
-    return (np if isinstance(x, np.ndarray) else jnp).broadcast_to(x, (*x.shape[:3], 3))
+    return jnp.broadcast_to(x, (*x.shape[:3], 3)) if x.shape[-1] == 1 else x

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from wxjax import errors
 from wxjax.ops import color, resize
 from wxjax.systems.irsr import codec as codecs
-from wxjax.systems.irsr import diffusion, light, unet, whitening
+from wxjax.systems.irsr import baselines, diffusion, light, unet, whitening
 from wxjax.systems.irsr.codec import Codec
 from wxjax.systems.irsr.diffusion import Schedule
 from wxjax.systems.irsr.whitening import Statistics
@@ -99,7 +99,8 @@ def make(config: Any) -> Model:
         )
     for name, choices in (("kind", KINDS), ("coordinates", COORDINATES)):
         if model[name] not in choices:
-            raise errors.unknown(f"model.{name}", model[name], choices)
+            known = (*choices, *baselines.KINDS) if name == "kind" else choices
+            raise errors.unknown(f"model.{name}", model[name], known)
     plan = diffusion.schedule(**chain)
     diffusion.update(plan, sampling["randomness"])
     if model["kind"] == "cascade" and (codec.kind, codec.levels) != ("packed", 2):

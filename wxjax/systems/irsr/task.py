@@ -81,7 +81,8 @@ def measure(outputs: Mapping, batch: Mapping, **options) -> dict[str, Any]:
     A grey picture is measured as three equal channels: the same numbers, and LPIPS has its
     colours. Networks may move the mean level, which for a thermal frame is a temperature.
     """
-    image, target = (losses.colour(x) for x in (outputs["image"], batch["target"]))
+    pair = (np.asarray(x) for x in (outputs["image"], batch["target"]))
+    image, target = (np.broadcast_to(x, (*x.shape[:3], 3)) for x in pair)
     found = restoration.measure({"image": image}, {"target": target}, **options)
     codes = [
         np.stack([restoration.eight_bits(x) for x in v]).astype(np.float64) for v in (image, target)
