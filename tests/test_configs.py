@@ -29,6 +29,14 @@ def test_every_size_makes_a_task(size):
     assert task.parts.step == config.model.patch * 2 ** (len(config.model.dims) - 1)
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", ["diffusion", "regression", "linear", "swinir"])
+def test_every_size_of_infrared_super_resolution_makes_a_task(size, kind):
+    config = importlib.import_module("configs.irsr").get_config(size)
+    config.model.kind = kind
+    assert tasks.load(config).scale == 4
+
+
 def test_the_paper_size_is_the_published_network():
     import jax
     import jax.numpy as jnp

@@ -82,3 +82,12 @@ def test_the_identity_notebook_ends_in_a_sheet(folder, monkeypatch):
     printed = "".join(o.get("text", "") for o in outputs)
     assert "report: runs/reid/index.html" in printed and "sheet: found/search.png" in printed
     assert any("image/png" in o.get("data", {}) for o in outputs)
+
+
+def test_the_infrared_notebook_trains_and_enlarges_a_frame(folder, monkeypatch):
+    sized = lambda s: s.replace('SIZE = ""', 'SIZE = ":tiny"').replace('"regression"', '"edsr"')
+    cells = execute("infrared_sr.ipynb", folder, sized, monkeypatch)
+    outputs = [o for c in cells for o in c.get("outputs", [])]
+    assert any("image/png" in o.get("data", {}) for o in outputs)
+    assert any("bicubic" in o.get("data", {}).get("text/markdown", "") for o in outputs)
+    assert (folder / "large" / "frame.png").exists()

@@ -71,7 +71,9 @@ class Embedded:
     packages bring (in training recomposed, `scene.py`); all through `thermal.camera`.
     """
 
-    def __init__(self, split: str, *, seed: int = 0, crop: int = 160, count: int, share: float | int):
+    def __init__(
+        self, split: str, *, seed: int = 0, crop: int = 160, count: int, share: float | int
+    ):
         if count < 1:
             raise errors.bad("data.count", count, "expected at least 1")
         if not 32 <= crop <= 512:

@@ -48,7 +48,7 @@ def run(config: ConfigDict, workdir: pathlib.Path, sizes: Sequence[str], repeats
 
 def contestants(config: ConfigDict, workdir: pathlib.Path) -> tuple[Any, dict[str, Any]]:
     """The task, and variables by name: Dense-Unified alone, and the routed system if any."""
-    if config.recipe in ("single", "video"):
+    if config.recipe in ("single", "video", "infrared"):
         task, variables, _ = single.system(config, workdir)
         return task, {"dense": jax.device_put(variables)}
     task, variables, _ = evidence.system(config, workdir)

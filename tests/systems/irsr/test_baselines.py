@@ -58,7 +58,7 @@ def test_the_fitted_filter_beats_bicubic_on_what_it_was_fitted_to():
     out = baselines.enlarge(baselines.Linear(1, 4), 4, 1, {"params": {"net": fitted}}, small)
     inside = np.s_[:, 16:-16, 16:-16]
     found, floor = (psnr(x[inside], large[inside]) for x in (out, bicubic(small)))
-    assert found > floor + 1
+    assert found > floor + 0.5
 
 
 def test_the_mean_error_is_in_grey_levels():

@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 
 from wxjax import errors
 from wxjax.ops import color, resize
-from wxjax.systems.irsr import codec as codecs
 from wxjax.systems.irsr import baselines, diffusion, light, unet, whitening
+from wxjax.systems.irsr import codec as codecs
 from wxjax.systems.irsr.codec import Codec
 from wxjax.systems.irsr.diffusion import Schedule
 from wxjax.systems.irsr.whitening import Statistics
