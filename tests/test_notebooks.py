@@ -84,6 +84,7 @@ def test_the_identity_notebook_ends_in_a_sheet(folder, monkeypatch):
     assert any("image/png" in o.get("data", {}) for o in outputs)
 
 
+@pytest.mark.slow
 def test_the_infrared_notebook_trains_and_enlarges_a_frame(folder, monkeypatch):
     sized = lambda s: s.replace('SIZE = ""', 'SIZE = ":tiny"').replace('"regression"', '"edsr"')
     cells = execute("infrared_sr.ipynb", folder, sized, monkeypatch)

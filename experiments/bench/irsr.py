@@ -132,15 +132,18 @@ def main() -> None:
     if given.case:
         print(json.dumps(measure(given.case, given.repeats)))
         return
-    rows = []
+    path = HERE / "irsr.json"
+    old = files.read_json(path)["rows"] if path.exists() else []
+    rows = {row["case"]: row for row in old}
     for name in given.cases or CASES:
         command = [sys.executable, "-m", "experiments.bench.irsr", f"--case={name}"]
         command.append(f"--repeats={given.repeats}")
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-        print(rows[-1], flush=True)
-    files.write_json(HERE / "irsr.json", {"rows": rows})
-    files.write_text(HERE / "irsr.md", table(rows))
+        rows[name] = json.loads(done.stdout.splitlines()[-1])
+        print(rows[name], flush=True)
+        ordered = [rows[case] for case in CASES if case in rows]
+        files.write_json(path, {"rows": ordered})
+        files.write_text(HERE / "irsr.md", table(ordered))
 
 
 if __name__ == "__main__":
