@@ -177,7 +177,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
     files.write_jsonl(workdir / "per_hour.jsonl", rows)
     shown = dict.fromkeys(row["part"] for row in rows)
     made = {
-        "model": f"time of day, {model['field']}",
+        "model": f"Time of day: {model['field']}",
         "field": model["field"],
         "data": day.name,
         "size": list(split.frames.shape[1:3]),

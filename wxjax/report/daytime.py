@@ -95,7 +95,7 @@ def lead(summary: Mapping) -> str:
     )
     if part == "given":
         return text + "given hours are reconstruction, not prediction."
-    return text + f"the best closed form, {NAMES[best].lower()}, {number(other[best])} dB."
+    return text + f"the best opponent, {NAMES[best]}, has {number(other[best])} dB."
 
 
 def quality(summary: Mapping, part: str) -> Table:
