@@ -81,3 +81,31 @@ def test_a_slip_is_one_line(view, words, message):
     done = wxjax(*words, "--workdir=run", cwd=view)
     assert done.returncode == 2 and message in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_each_hour_left_out_in_turn_and_a_mask(tmp_path):
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.2, 1, (24, 32, 3))
+    for hour in (1, 6, 9, 12, 15, 20):
+        level = 40 + 180 * max(0.0, np.sin(np.pi * (hour - 6) / 12))
+        frame = (base * level).astype(np.uint8)
+        frame[:, :8] = rng.integers(0, 256)  # a clock in the picture, masked
+        (tmp_path / "view").mkdir(exist_ok=True)
+        Image.fromarray(frame).save(tmp_path / "view" / f"x_{hour:02d}.png")
+    mask = np.full((24, 32), 255, np.uint8)
+    mask[:, :8] = 0
+    Image.fromarray(mask).save(tmp_path / "view" / "mask.png")
+    done = wxjax(
+        "--config=configs/tod.py:tiny", "--config.data.name=folder", "--config.data.root=view",
+        "--config.protocol=loo", "--config.model.residual_net=False", "--workdir=run",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = files.read_jsonl(tmp_path / "run" / "per_hour.jsonl")
+    hidden = [row for row in rows if row["part"] == "hidden" and row["variant"] == "linear"]
+    assert [row["hour"] for row in hidden] == [1, 6, 9, 12, 15, 20]
+    # 9 h lies between 6 (level 40) and 12 (220): linear gives 130, the truth is 167.
+    nine = next(row for row in hidden if row["hour"] == 9)
+    expected = -10 * np.log10(np.mean((base[:, 8:] * (167 - 130) / 255) ** 2))
+    assert nine["metrics"]["psnr"] == pytest.approx(expected, abs=0.4)

@@ -73,7 +73,8 @@ def train(
         jax.random.key(config.seed), {"frames": split.frames, "hours": split.hours}
     )
     if "field" not in variables["params"]:
-        return variables  # closed form: nothing to train
+        print(f"{config.model.field}: closed form, nothing to train")
+        return variables
     state = loop.train(
         task, staged, numbers(config, split), workdir, variables=variables,
         evaluate=validator(task, split), name=config.stage,

@@ -148,3 +148,23 @@ def test_a_slip_in_the_model_is_named(change, message):
     config = configure(**({"field": "dense"} | change))
     with pytest.raises(errors.InputError, match=message):
         tasks.load(config)
+
+
+def test_switches_that_are_off_change_nothing(frames):
+    """The source's model is bit for bit the same whatever the parts it does not use are set to."""
+    source = dict(field="mlp", film=False, time_code="harmonic", time_harmonics=2, xy_code="origin")
+    plain = made(configure(**source), frames)
+    unused = dict(be_channels=16, be_downsample=4, hash_levels=7, level_channels=2, rank=3)
+    others = made(configure(**source, **unused), frames)
+    batch = {"time": jnp.array([7.0])}
+    first, second = (jax.jit(task.predict)(v, batch)["image"] for task, v in (plain, others))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_basis_in_closed_form_is_its_rank_at_given_hours(frames):
+    task, variables = made(configure("basis", rank=3), frames)
+    image = np.asarray(task.predict(variables, {"time": jnp.asarray(HOURS)})["image"])
+    flat = frames.reshape(8, -1) / 255
+    left, sizes, right = np.linalg.svd(flat, full_matrices=False)
+    expected = ((left[:, :3] * sizes[:3]) @ right[:3]).reshape(frames.shape)
+    np.testing.assert_allclose(image, expected, atol=2e-3)
