@@ -7,8 +7,9 @@ wxjax --config=configs/tod.py --config.data.name=folder --config.data.root=DIR
 
 The default field, `sunfield`, interpolates between the frames given, regresses them on the
 sun's position, and blends both by how well each finds a hidden frame, all in closed form;
-`--config.model.residual_net` trains a network on what is left. `--config.model.field=mlp` with `film`, `use_baseline_encoder` and `training.patch_size`
-off is the source's first model; `encoder`, `dense`, `hash2d`, `hash3d`, `basis` are the others.
+`--config.model.residual_net` trains a network on what is left, as `:paper` does.
+`--config.model.field=mlp` with `film`, `use_baseline_encoder` and `training.patch_size` off is
+the source's first model; `encoder`, `dense`, `hash2d`, `hash3d`, `basis` are the others.
 `--config.protocol` says which hours are hidden: R none, odd, half, loo, list (`val_hours`).
 """
 
@@ -117,6 +118,7 @@ def get_config(size: str = "default") -> ConfigDict:
         stage.checkpoint.every_steps = stage.evaluate.every_steps = 2
         stage.optimizer.warmup_steps = 1
     if size == "paper":
+        config.model.residual_net = True
         config.data.update(height=192, width=320)
         stage.update(num_steps=50_000, log_every=100)
         stage.checkpoint.every_steps = stage.evaluate.every_steps = 5_000
