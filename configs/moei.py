@@ -63,10 +63,12 @@ def get_config(size: str = "default") -> ConfigDict:
             head="conv",  # three convolutions at full size; published: linear
             head_width=16,
             head_init="zeros",
+            alone=0,
         ),
         shell=dict(kind="adapter", ratio=1 / 16, rank=8, where="decoder"),
         dtype="float32",
         remat=False,
+        alone=0,  # side of maps that go a region at a time on a CPU; 0: none
     )
     config.losses = dict(
         haze=dict(charbonnier=0.5, decibels=0.1, ssim=0.05),

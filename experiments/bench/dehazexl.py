@@ -168,9 +168,6 @@ def main() -> None:
             key = size, asked.dtype
             known = [old for old in known if (old["size"], old["dtype"]) != key] + [row]
             files.write_json(path, known)
-            print(
-                f"{size} {row['dtype']} on {jax.default_backend()}: {json.dumps(row)}", flush=True
-            )
         path.with_suffix(".md").write_text(table(known))
         print(table(known))
 

@@ -17,10 +17,11 @@ OFFICIAL = dict(
     window=16,
     mlp_ratio=4,
     bottleneck=dict(depth=2, heads=8, chunk=1024, attention="exact"),
-    decoder=dict(depth=2, head_dim=64, window=8, up="conv", head_init="uniform"),
+    decoder=dict(depth=2, head_dim=64, window=8, up="conv", head_init="uniform", alone=16),
     shell=dict(kind="none", ratio=1 / 16, rank=8, where="decoder"),
     dtype="float32",
     remat=False,
+    alone=32,
 )
 
 

@@ -33,7 +33,9 @@ class Backbone(nn.Module):
     Attributes:
       model: `config.model`, frozen: `region, patch, dims, depths, head_dim, window,
         bottleneck{depth, heads, chunk, attention}, decoder{depth, head_dim, window,
-        up, head_init}, mlp_ratio, shell{kind, ratio, rank, where}, dtype, remat`.
+        up, head_init}, mlp_ratio, shell{kind, ratio, rank, where}, dtype, remat`, and
+        `alone` of the encoder and of `decoder`: the side from which restoring runs maps a
+        region at a time on a CPU (0: all regions together).
       shelled: whether the shells of `model.shell` are there at all.
     """
 
@@ -92,7 +94,7 @@ class Backbone(nn.Module):
         return self.model.dims[-1] + 3 * sum(self.model.dims)
 
     def encode(self, regions: Float[Array, "r s s 3"]) -> list:
-        return self.encoder(regions)
+        return self.encoder(regions, self.model.get("alone", 0))
 
     def mix(
         self, tokens, position, valid=None, projections=None, key=None
@@ -102,7 +104,7 @@ class Backbone(nn.Module):
     def decode(self, tokens, skips, image) -> Float[Array, "r s s 3"]:
         """Of mixed tokens `[r t t d]`, the encoder's maps and the regions themselves `[r s s 3]`;
         without the input's share."""
-        return self.decoder(tokens, skips, image)
+        return self.decoder(tokens, skips, image, self.model.decoder.get("alone", 0))
 
     def __call__(
         self, x: Float[Array, "b h w 3"], return_global: bool = False

@@ -12,6 +12,7 @@ from wxjax import errors
 from wxjax.nn.attention import LoRADense, torch_uniform
 from wxjax.ops.convolution import conv3x3, depth_to_space
 from wxjax.systems.moei.blocks import Shell, SwinBlock, layer_norm
+from wxjax.systems.moei.regions import one_by_one
 
 HEADS = ("linear", "conv")
 
@@ -33,39 +34,70 @@ class Decoder(Shell):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "r t t d"], skips: list, image: Float[Array, "r s s 3"]
+        self,
+        x: Float[Array, "r t t d"],
+        skips: list,
+        image: Float[Array, "r s s 3"],
+        alone: int = 0,
     ) -> Float[Array, "r s s 3"]:
+        """Of mixed tokens, the encoder's maps and the regions; `alone` as in the encoder."""
         if self.head not in HEADS:
             raise errors.unknown("model.decoder.head", self.head, HEADS)
-        side = self.region // self.patch // 2 ** (len(skips) - 1)
-        block = nn.remat(SwinBlock) if self.remat else SwinBlock
-        for j, skip in enumerate(reversed(skips)):
-            x = jnp.concatenate([x, skip], -1)
-            c = x.shape[-1]
-            window = min(self.window, side)
-            shift = window // 2 if side > window else 0
-            for i in range(self.depth):
-                x = block(
-                    shell=self.shell,
-                    ratio=self.ratio,
-                    rank=self.rank,
-                    dtype=self.dtype,
-                    version=1,
-                    heads=max(1, c // self.head_dim),
-                    window=window,
-                    shift=shift * ((i + self.depth % 2 * (j + 1)) % 2),
-                    mlp_ratio=self.mlp_ratio,
-                    name=f"level{j}_block{i}",
-                )(x)
-            x = Expand(c // 4, self.up, self.dtype, name=f"level{j}_up")(x)
-            side *= 2
-        while side < self.region:
-            x = Expand(x.shape[-1] // 4, self.up, self.dtype, name=f"up{side * 2}")(x)
-            side *= 2
-        if self.head == "conv":
-            return PixelHead(self.head_width, self.dtype, name="output")(x, image)
-        init = nn.initializers.zeros if self.head_init == "zeros" else torch_uniform(x.shape[-1])
-        return LoRADense(3, use_bias=False, dtype=self.dtype, kernel_init=init, name="output")(x)
+        bottom = self.region // self.patch >> len(skips) - 1
+        sides = [bottom << j for j in range(len(skips) + 1)]
+        skips, small = skips[::-1], len(skips)
+        if alone:
+            small = sum(skip.shape[1] < alone for skip in skips)
+        x = run_levels(self, x, skips[:small], sides[:small], 0)
+
+        def rest(decoder, x, skips, image):
+            x = run_levels(decoder, x, skips, sides[small:-1], small)
+            return to_pixels(decoder, x, image, sides[-1])
+
+        run = one_by_one if small < len(skips) else lambda module, fn, *xs: fn(module, *xs)
+        return run(self, rest, x, skips[small:], image)
+
+
+def run_levels(
+    decoder: Decoder, x: Float[Array, "r h w c"], skips: list, sides: list, first: int
+) -> Float[Array, "r y x d"]:
+    """The levels from `first` on, one a skip; `sides` are those of a region's maps."""
+    block = nn.remat(SwinBlock) if decoder.remat else SwinBlock
+    for j, (skip, side) in enumerate(zip(skips, sides, strict=True), first):
+        x = jnp.concatenate([x, skip], -1)
+        c = x.shape[-1]
+        window = min(decoder.window, side)
+        shift = window // 2 if side > window else 0
+        for i in range(decoder.depth):
+            x = block(
+                shell=decoder.shell,
+                ratio=decoder.ratio,
+                rank=decoder.rank,
+                dtype=decoder.dtype,
+                version=1,
+                heads=max(1, c // decoder.head_dim),
+                window=window,
+                shift=shift * ((i + decoder.depth % 2 * (j + 1)) % 2),
+                mlp_ratio=decoder.mlp_ratio,
+                name=f"level{j}_block{i}",
+                parent=decoder,
+            )(x)
+        x = Expand(c // 4, decoder.up, decoder.dtype, name=f"level{j}_up", parent=decoder)(x)
+    return x
+
+
+def to_pixels(
+    decoder: Decoder, x: Float[Array, "r h w c"], image: Float[Array, "r s s 3"], side: int
+) -> Float[Array, "r s s 3"]:
+    """From the last level's features, of a region's `side`, to full size and three channels."""
+    form = dict(dtype=decoder.dtype, parent=decoder)
+    while side < decoder.region:
+        side *= 2
+        x = Expand(x.shape[-1] // 4, decoder.up, **form, name=f"up{side}")(x)
+    if decoder.head == "conv":
+        return PixelHead(decoder.head_width, **form, name="output")(x, image)
+    init = nn.initializers.zeros if decoder.head_init == "zeros" else torch_uniform(x.shape[-1])
+    return LoRADense(3, use_bias=False, kernel_init=init, **form, name="output")(x)
 
 
 class Expand(nn.Module):

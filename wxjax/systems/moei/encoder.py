@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from wxjax.nn.attention import LoRADense, torch_uniform
 from wxjax.ops.convolution import space_to_depth
 from wxjax.systems.moei.blocks import Shell, SwinBlock, layer_norm
+from wxjax.systems.moei.regions import one_by_one
 
 
 class Encoder(Shell):
@@ -28,38 +29,60 @@ class Encoder(Shell):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "r s s 3"]) -> list:
-        x = space_to_depth(x.astype(self.dtype), self.patch)
-        init = torch_uniform(x.shape[-1])
-        x = nn.Dense(
-            self.dims[0], dtype=self.dtype, kernel_init=init, bias_init=init, name="patch_embed"
-        )(x)
-        x = layer_norm(dtype=self.dtype, name="patch_norm")(x)
-        block = nn.remat(SwinBlock) if self.remat else SwinBlock
-        maps, side = [], self.region // self.patch
-        for s, (c, depth) in enumerate(zip(self.dims, self.depths, strict=True)):
-            if s:
-                x = merge_patches(x)
-                x = LoRADense(c, use_bias=False, dtype=self.dtype, name=f"merge{s}")(x)
-                x = layer_norm(dtype=self.dtype, name=f"merge_norm{s}")(x)
-                side //= 2
-            window = min(self.window, side)
-            shift = window // 2 if side > window else 0
-            for i in range(depth):
-                x = block(
-                    shell=self.shell,
-                    ratio=self.ratio,
-                    rank=self.rank,
-                    dtype=self.dtype,
-                    version=2,
-                    heads=c // self.head_dim,
-                    window=window,
-                    shift=shift * ((i + depth % 2 * s) % 2),
-                    mlp_ratio=self.mlp_ratio,
-                    name=f"stage{s}_block{i}",
-                )(x)
-            maps.append(x)
-        return maps
+    def __call__(self, x: Float[Array, "r s s 3"], alone: int = 0) -> list:
+        """The map of every stage.
+
+        Maps whose side is `alone` or more run a region at a time on a CPU, smaller ones all
+        together: 64 tokens are too few for a product with a megabyte of weights. 0: all together.
+        """
+        large = 0
+        if alone:
+            sides = (x.shape[1] // self.patch >> s for s in range(len(self.dims)))
+            large = sum(side >= alone for side in sides)
+
+        def first(encoder, x):
+            return run_stages(encoder, x, range(large))
+
+        maps = one_by_one(self, first, x) if large else []
+        last = range(large, len(self.dims))
+        return maps + run_stages(self, maps[-1] if maps else x, last)
+
+
+def run_stages(encoder: Encoder, x: Float[Array, "r h w c"], stages: range) -> list:
+    """The maps of some stages, of the map before them (of the image for the first)."""
+    form = dict(dtype=encoder.dtype, parent=encoder)
+    block = nn.remat(SwinBlock) if encoder.remat else SwinBlock
+    maps = []
+    for s in stages:
+        c, depth = encoder.dims[s], encoder.depths[s]
+        if s:
+            x = merge_patches(x)
+            x = LoRADense(c, use_bias=False, **form, name=f"merge{s}")(x)
+            x = layer_norm(**form, name=f"merge_norm{s}")(x)
+        else:
+            x = space_to_depth(x.astype(encoder.dtype), encoder.patch)
+            init = torch_uniform(x.shape[-1])
+            inits = dict(kernel_init=init, bias_init=init)
+            x = nn.Dense(c, **inits, **form, name="patch_embed")(x)
+            x = layer_norm(**form, name="patch_norm")(x)
+        side = encoder.region // encoder.patch >> s
+        window = min(encoder.window, side)
+        shift = window // 2 if side > window else 0
+        for i in range(depth):
+            x = block(
+                shell=encoder.shell,
+                ratio=encoder.ratio,
+                rank=encoder.rank,
+                version=2,
+                heads=c // encoder.head_dim,
+                window=window,
+                shift=shift * ((i + depth % 2 * s) % 2),
+                mlp_ratio=encoder.mlp_ratio,
+                **form,
+                name=f"stage{s}_block{i}",
+            )(x)
+        maps.append(x)
+    return maps
 
 
 def merge_patches(x: Float[Array, "b h w c"]) -> Float[Array, "b y x d"]:

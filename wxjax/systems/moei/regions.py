@@ -53,3 +53,19 @@ def by_regions(module: nn.Module, images: int, fn, *arrays) -> Any:
     step = lambda module, carry, parts: (carry, fn(module, *parts))
     loop = nn.scan(step, variable_broadcast="params", split_rngs={"params": False})
     return jax.tree.map(unfold, loop(module, None, jax.tree.map(fold, arrays))[1])
+
+
+def one_by_one(module: nn.Module, fn, *arrays) -> Any:
+    """`fn(module, *arrays)` of regions `[n ...]`, one at a time on a CPU.
+
+    There a region's larger maps stay in the cache and fill the matrix products alone;
+    on an accelerator all regions go at once.
+    """
+    n = jax.tree.leaves(arrays)[0].shape[0]
+    if n == 1 or jax.default_backend() != "cpu":
+        return fn(module, *arrays)
+    step = lambda module, carry, parts: (carry, fn(module, *parts))
+    shared = ("params", "tables")
+    loop = nn.scan(step, variable_broadcast=shared, split_rngs={"params": False})
+    found = loop(module, None, jax.tree.map(lambda x: x[:, None], arrays))[1]
+    return jax.tree.map(lambda y: y[:, 0], found)
