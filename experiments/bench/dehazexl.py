@@ -125,29 +125,41 @@ def starts(asked: argparse.Namespace) -> dict:
 def table(rows: Sequence[Mapping]) -> str:
     """The rows in Markdown, beside the published code's."""
     text = (
-        "| size | wall s | CPU-s | ms/MP | peak MiB | share of the rate | encoder, bottleneck, "
-        "decoder | wall, CPU-s over official's | the same at one rate | peak over official's |\n"
-        "|---|---|---|---|---|---|---|---|---|---|\n"
+        "| size | wall s | CPU-s | ms/MP | peak MiB | share of the rate, by wall and by CPU-s | "
+        "over official: wall, CPU-s | the same at one rate | peak |\n"
     )
-    for row in rows:
+    text += "|---" * 9 + "|" + "\n"
+    for row in sorted(rows, key=lambda row: row["parts"]["total"]["flops_g"]):
         whole = row["parts"]["total"]
         width, height = benchmark.parse_size(row["size"])
         wall, busy = whole["seconds"], whole["cpu_seconds"]
-        parts = [100 * row["parts"][name]["efficiency"] for name in breakdown.PARTS.values()]
-        shares = ", ".join(f"{share:.0f}" for share in parts)
-        ratios = "| | | |"
+        ratios = "| | |"
         if row["size"] in OFFICIAL and row["dtype"] == "float32":
             theirs = OFFICIAL[row["size"]]
             raw = wall / theirs.wall_s, busy / theirs.cpu_s
             rates = row["matmul_gflops"], row["matmul_gflop_per_cpu_s"]
             even = [r * here / there for r, here, there in zip(raw, rates, RATE_THERE, strict=True)]
             memory = row["peak_mib"] / theirs.peak_mib
-            ratios = f"| {raw[0]:.2f}, {raw[1]:.2f} | {even[0]:.2f}, {even[1]:.2f} | {memory:.2f} |"
+            ratios = f"{raw[0]:.2f}, {raw[1]:.2f} | {even[0]:.2f}, {even[1]:.2f} | {memory:.2f} |"
         text += (
-            f"| {row['size']} | {wall:.3g} | {busy:.3g} | {1e9 * wall / (width * height):.0f} | "
-            f"{row['peak_mib']:,} | {100 * whole['efficiency']:.0f} % | {shares} {ratios}\n"
+            f"| {row['size']} | {wall:.3g} | {busy:.3g} | {1e9 * wall / (width * height):,.0f} | "
+            f"{row['peak_mib']:,} | {100 * whole['efficiency']:.0f} %, "
+            f"{100 * whole['cpu_efficiency']:.0f} % | {ratios}\n"
         )
     return text
+
+
+def parts(rows: Sequence[Mapping]) -> str:
+    """CPU-seconds of the parts and their share of the rate, in Markdown."""
+    rows = sorted(rows, key=lambda row: row["parts"]["total"]["flops_g"])
+    text = f"| part | {' | '.join(row['size'] for row in rows)} |\n|---|" + "---|" * len(rows)
+    for name in rows[0]["parts"]:
+        found = [row["parts"][name] for row in rows]
+        share = lambda x: f", {100 * x['cpu_efficiency']:.0f} %" if x["flops_g"] else ""
+        text += (
+            f"\n| {name} | " + " | ".join(f"{x['cpu_seconds']:.3g}{share(x)}" for x in found) + " |"
+        )
+    return text + "\n"
 
 
 def main() -> None:
@@ -168,8 +180,9 @@ def main() -> None:
             key = size, asked.dtype
             known = [old for old in known if (old["size"], old["dtype"]) != key] + [row]
             files.write_json(path, known)
-        path.with_suffix(".md").write_text(table(known))
-        print(table(known))
+        text = table(known) + "\n" + parts(known)
+        files.write_text(path.with_suffix(".md"), text)
+        print(text)
 
 
 if __name__ == "__main__":

@@ -105,3 +105,16 @@ def test_auto_is_exact_below_the_switch_and_counts_real_tokens(monkeypatch):
 def test_an_unknown_kind_is_named():
     with pytest.raises(errors.InputError, match="Did you mean 'hyper'"):
         hyper.token_attention("hypr", *tokens(8))
+
+
+def test_one_kernel_for_exact_attention_leaves_padding_out():
+    q, k, v = tokens(24)
+    valid = (jnp.arange(24) < 17).astype(jnp.float32)[None]
+    found = hyper.fused(q, k, v, valid, implementation="xla")
+    expected = attention.global_attention(q, k, v, valid, chunk=8)
+    np.testing.assert_allclose(found[:, :17], expected[:, :17], atol=2e-6)
+
+
+def test_cudnn_s_kernel_is_refused_where_it_cannot_run():
+    with pytest.raises(errors.InputError, match="float32 on a cpu. Take exact."):
+        hyper.token_attention("cudnn", *tokens(24))
