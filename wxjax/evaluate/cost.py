@@ -4,6 +4,7 @@ Programs that are compared run in turn, A B A B ..., so that a machine whose spe
 drifts does not favour one; the ratio is taken pair by pair.
 """
 
+import ctypes
 import platform
 import resource
 import statistics
@@ -40,6 +41,17 @@ def peak_bytes() -> int:
     except (OSError, KeyError):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def give_back_memory() -> None:
+    """Returns what is free in this process's heap to the system, where glibc manages it.
+
+    Compiling leaves hundreds of megabytes that are free and would count as held.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        pass  # another C library: nothing to ask
 
 
 def device_name() -> str:
