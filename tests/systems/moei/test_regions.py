@@ -31,8 +31,12 @@ def variables():
 
 @functools.cache
 def restored(alone):
-    maps = net(alone).apply(variables(), IMAGES, method="encode")
-    return maps, net(alone).apply(variables(), maps[-1], maps, IMAGES, method="decode")
+    @jax.jit
+    def run(weights, images):
+        maps = net(alone).apply(weights, images, method="encode")
+        return maps, net(alone).apply(weights, maps[-1], maps, images, method="decode")
+
+    return run(variables(), IMAGES)
 
 
 def loops(alone, images):
