@@ -124,7 +124,7 @@ def quality(summary: Mapping, part: str) -> Table:
 
 def bytes_table(summary: Mapping) -> Table:
     """Quality per byte at given hours."""
-    header = ("", "kB", "of 8-bit raw", "bits a pixel", "PSNR ↑", "SSIM ↑", "LPIPS ↓")
+    header = ("", "kB", "of the raw bytes", "bits a pixel", "PSNR ↑", "SSIM ↑", "LPIPS ↓")
     rows = [
         (
             Cell(f"{row['method']}, {row['setting']}"),
