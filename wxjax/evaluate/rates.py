@@ -85,7 +85,9 @@ def light(hours, frames, period, mask, measure: Callable) -> list[dict]:
     """
     peak, found = float(frames[:, mask].max()), []
     valid = np.where(mask[..., None], frames, 0)
-    for method, setting in (*(("svd int8", r) for r in RANKS), *(("basis", 8 * r) for r in RANKS)):
+    ranks = [rank for rank in RANKS if rank <= len(frames)]
+    jobs = [*(("svd int8", rank) for rank in ranks), *(("basis", 8 * rank) for rank in ranks)]
+    for method, setting in jobs:
         make = bases.fit if method == "svd int8" else bases.fit_bytes
         made = make(valid, hours, setting, period)
         scores = [measure(np.maximum(made(float(h)), 0), f, mask, peak) for h, f in
