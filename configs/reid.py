@@ -40,6 +40,7 @@ def get_config(size: str = "default") -> ConfigDict:
     )
     config.model = dict(
         backbone="patch",
+        pretrained="",  # CLIP's ViT-B/16 from a file of yours, for vit_b16
         shared_stem=True,
         features=64,
         scales=(4, 8, 16),
@@ -142,6 +143,10 @@ def get_config(size: str = "default") -> ConfigDict:
         stage.update(num_steps=50 * epoch, ema_decay=0.0, log_every=epoch)
         stage.checkpoint.every_steps = stage.evaluate.every_steps = 5 * epoch
         stage.optimizer.update(
-            learning_rate=3.5e-4, warmup_steps=10 * epoch, end_value=3.5e-7, b2=0.999
+            learning_rate=3.5e-4,
+            warmup_steps=10 * epoch,
+            end_value=3.5e-7,
+            b2=0.999,
+            rates=(("backbone/.*", 5e-6 / 3.5e-4), (".*/bias", 2.0)),
         )
     return config

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict, config_flags
 from wxjax import errors, files
 
 TILE_MODES = ("plain", "blend", "average", "local")
-FREE = ("evaluate", "tiles")  # may differ from the config that a workdir was trained with
+# May differ from the config that a workdir was trained with.
+FREE = ("evaluate", "tiles", "study", "federate", "shrink", "search")
 
 
 class Call(NamedTuple):

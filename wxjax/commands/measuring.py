@@ -189,14 +189,17 @@ def attribute(call: Call) -> None:
       wxjax attribute hazy.png --window=0,0,64 --clear=clear.png --steps=100 --out=results
     """
     from wxjax.recipes import attribute as attributing
+    from wxjax.recipes import pictures
 
     if len(call.arguments) != 1 or not call.flags.window:
         raise errors.InputError(
             "attribute: expected one picture and --window=y,x,size, for example "
             "`wxjax attribute photo.jpg --window=164,132,32`."
         )
+    config = settings.load(call)
+    pictures.allow(config, None, None)
     made = attributing.run(
-        settings.load(call),
+        config,
         call.workdir,
         call.arguments[0],
         pathlib.Path(call.flags.out or call.workdir / "attribution"),

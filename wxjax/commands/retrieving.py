@@ -72,19 +72,19 @@ def evaluate_shots(config, call: Call) -> None:
     import functools
 
     from wxjax.data import shots
-    from wxjax.recipes import retrieval
+    from wxjax.recipes import retrieval_scores as scores
     from wxjax.report import retrieval as report
 
     if not call.flags.data:
         load = functools.cache(lambda split: shots.open(config.data, split))
-        retrieval.test(config, call.workdir, load)
+        scores.test(config, call.workdir, load)
         print(f"report: {call.workdir / 'index.html'}")
         return
     with config.unlocked():
         config.data.root = call.flags.data
     name = pathlib.Path(call.flags.data).resolve().name
     out = pathlib.Path(call.flags.out or call.workdir / "evaluate" / name)
-    made = retrieval.evaluate(config, call.workdir, out, shots.open(config.data, "test"))
+    made = scores.evaluate(config, call.workdir, out, shots.open(config.data, "test"))
     report.build(out)
     for variant, entry in made["variants"].items():
         print(f"{variant:14s} mAP {100 * entry['map']['mean']:.1f}, "
@@ -118,6 +118,11 @@ def study(call: Call) -> None:
     config = retrieval_config(call)
     importlib.import_module(f"wxjax.recipes.{known[name]}").run(config, call.workdir)
     print(f"results: {call.workdir / name}.json")
+    if (call.workdir / "retrieval.json").exists():
+        from wxjax.report import retrieval as report
+
+        report.build(call.workdir)
+        print(f"report: {call.workdir / 'index.html'}")
 
 
 def retrieval_config(call: Call):

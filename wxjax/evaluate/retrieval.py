@@ -283,11 +283,14 @@ def verdict(
 
 
 def raw_pixels(source: Any) -> np.ndarray:
-    """The trivial baseline: pictures at 16 x 8 pixels, mean removed a band, length 1."""
+    """The trivial baseline: bands at 16 x 8 pixels, mean removed, length 1 each, side by side."""
     found = []
     for i in range(len(source)):
-        image = source[i]["image"]
-        small = [identities.resized(band, COARSE).astype(np.float32).reshape(-1) for band in image]
-        vector = np.concatenate([part - part.mean() for part in small])
-        found.append(vector / max(1e-9, np.linalg.norm(vector)))
+        shot = source[i]
+        parts = []
+        for band in shot["image"]:
+            vector = identities.resized(band, COARSE).astype(np.float32).reshape(-1)
+            vector = vector - vector.mean()
+            parts.append(vector / max(1e-9, np.linalg.norm(vector)))
+        found.append(np.concatenate(parts) / np.sqrt(max(1, shot["present"].sum())))
     return np.stack(found)

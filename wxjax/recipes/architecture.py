@@ -20,7 +20,7 @@ from wxjax import errors, files
 from wxjax import task as tasks
 from wxjax.data import identities, shots
 from wxjax.recipes import retrieval, retrieval_variants
-from wxjax.systems.reid import model
+from wxjax.systems.reid.sizes import sizes_of
 from wxjax.train import loop
 
 CHOICES: dict[str, tuple] = {
@@ -131,7 +131,7 @@ class Trainer:
             task, one, batches, place, variables=retrieval.start(task, config.seed), name=place.name
         )
         values = watch(state.variables, steps)
-        cost = retrieval_variants.block_cost(model.sizes_of(one))
+        cost = retrieval_variants.block_cost(sizes_of(one))
         return {**candidate, "steps": steps, "map": values["ap"], "flops": cost["flops"]}
 
 

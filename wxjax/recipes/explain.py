@@ -12,10 +12,10 @@ from wxjax.data import shots
 from wxjax.evaluate import retrieval as evaluation
 from wxjax.evaluate.retrieval import Embedder
 from wxjax.recipes import retrieval
-from wxjax.report import figures
-from wxjax.report import retrieval_figures as plots
-from wxjax.systems.reid import explain, model
+from wxjax.report import figures, sheets
+from wxjax.systems.reid import explain
 from wxjax.systems.reid.model import Network
+from wxjax.systems.reid.sizes import sizes_of
 
 NEAREST = 5
 
@@ -34,7 +34,7 @@ def run(
     source = shots.open(config.data, "test")
     known = evaluation.describe(source)
     places = [_find(known, text) for text in (query, item)]
-    net = Network(model.sizes_of(one))
+    net = Network(sizes_of(one))
     pair = {
         "image": np.stack([source[i]["image"] for i in places]).astype(np.float32) / 255,
         "present": np.stack([source[i]["present"] for i in places]),
@@ -42,7 +42,8 @@ def run(
     parts = jax.device_get(
         jax.jit(lambda v, b: explain.contributions(net, v, b, one.evaluate.neck))(variables, pair)
     )
-    table = explain.split(*({name: x[i] for name, x in parts.items()} for i in range(2)))
+    order = [n for n in ("global", *net.sizes.labels(), "residual", "offset") if n in parts]
+    table = explain.split(*({name: parts[name][i] for name in order} for i in range(2)))
     embed = Embedder(task, variables, config.evaluate.batch_size)
     every = embed(source, label="explain")
     feature = every["feature"]
@@ -162,7 +163,7 @@ def _pictures(images: list, shares: dict) -> np.ndarray:
         columns.append(np.concatenate(list(image), 0))
         for name in sorted(shares, key=lambda name: int(name.removeprefix("scale"))):
             scale = int(name.removeprefix("scale"))
-            bands = [plots.overlay(b, shares[name][i, m], scale) for m, b in enumerate(image)]
+            bands = [sheets.overlay(b, shares[name][i, m], scale) for m, b in enumerate(image)]
             columns.append(np.concatenate(bands, 0))
         columns.append(np.full((columns[0].shape[0], 12, 3), 255, np.uint8))
     return np.concatenate(columns[:-1], 1)

@@ -35,6 +35,8 @@ def program(task: Task, variables: Any, tiles: Any) -> Callable:
 
 def allow(config: ConfigDict, memory: str | None, devices: int | None) -> None:
     """Puts what the command line allows where `program` finds it."""
+    if "tiles" not in config:
+        raise errors.InputError(f"a run of {config.system} restores no pictures.")
     with config.unlocked():
         if memory:
             config.tiles.memory = plan.parse_bytes(memory)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from wxjax.evaluate import cost, flops
 from wxjax.nn import experts as trees
 from wxjax.recipes import retrieval_variants
-from wxjax.systems.reid import model
+from wxjax.systems.reid.sizes import sizes_of
 
 BATCHES = (1, 32)
 
@@ -25,7 +25,7 @@ def measure(config: ConfigDict, workdir: pathlib.Path, names: Sequence[str], see
     for name in names:
         place = retrieval.folder(workdir, name, seed) / "last"
         task, variables, about, one = retrieval.system(config, workdir, place)
-        sizes = model.sizes_of(one)
+        sizes = sizes_of(one)
         params = trees.flatten(variables["params"])
         inference = {k: v for k, v in params.items() if "classifier" not in k}
         block = retrieval_variants.block_cost(sizes)

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from wxjax import errors, files
 from wxjax.data import gallery
 from wxjax.evaluate import runner
-from wxjax.report import retrieval_figures as plots
+from wxjax.report import sheets
 from wxjax.train import weights
 
 BATCH = 32
@@ -40,7 +40,7 @@ class Store:
         return self._rows.get(key)
 
     def put(self, keys: Sequence[str], features: np.ndarray) -> None:
-        self._rows |= dict(zip(keys, features.astype(np.float16), strict=True))
+        self._rows |= dict(zip(keys, features, strict=True))
 
     def save(self) -> None:
         keys = sorted(self._rows)
@@ -89,14 +89,16 @@ class Searcher:
         return found / np.maximum(norms, 1e-9), len(todo)
 
     def _run(self, shots: Sequence[dict]) -> np.ndarray:
-        """One batch, padded to a power of two so that few programs are compiled."""
+        """One batch, padded to a power of two so that few programs are compiled; float16, as
+        the store keeps it, so that a second run ranks as the first."""
         room = 1 << (len(shots) - 1).bit_length()
         padded = [*shots, *[shots[-1]] * (room - len(shots))]
         batch = {
             "image": np.stack([s["image"] for s in padded]).astype(np.float32) / np.float32(255),
             "present": np.stack([s["present"] for s in padded]),
         }
-        return np.asarray(self._predict(self._variables, batch)["feature"])[: len(shots)]
+        features = np.asarray(self._predict(self._variables, batch)["feature"])[: len(shots)]
+        return features.astype(np.float16)
 
 
 def run(
@@ -148,7 +150,7 @@ def run(
     hue = lambda i: frame(asked.pid, records[i].pid)
     results = [(shown[n + 1]["image"], hue(i)) for n, i in enumerate(order)]
     labels = [f"{likeness[i]:.3f}" for i in order]
-    sheet = plots.contact_sheet(shown[0]["image"], results, asked.id, labels)
+    sheet = sheets.contact_sheet(shown[0]["image"], results, asked.id, labels)
     files.write_bytes(out / "search.png", sheet)
     files.write_json(out / "search.json", made)
     return made
@@ -158,4 +160,4 @@ def frame(asked: int, found: int) -> tuple[int, int, int]:
     """Green and red where the names of both files say who they show; grey where not."""
     if gallery.UNKNOWN in (asked, found):
         return 140, 149, 159
-    return plots.GREEN if asked == found else plots.RED
+    return sheets.GREEN if asked == found else sheets.RED

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from wxjax import errors, files
-from wxjax.report import cells, figures, page
+from wxjax.report import cells, figures, page, sheets
 from wxjax.report import retrieval_figures as plots
+from wxjax.report import retrieval_studies as studies
 from wxjax.report.cells import Cell, Table, number
 
 NAMES = {
@@ -35,11 +36,13 @@ def build(workdir: pathlib.Path | str) -> None:
     made = files.read_json(workdir / "retrieval.json")
     history = training(workdir, made)
     drawn = {}
-    for name, (caption, draw, size) in plots.available(made, history, workdir).items():
+    extra = studies.read(workdir)
+    listed = plots.available(made, history, workdir) | studies.available(extra)
+    for name, (caption, draw, size) in listed.items():
         light = figures.render(draw, figures.LIGHT, size)
         drawn[name] = (caption, light, figures.render(draw, figures.DARK, size))
         files.write_bytes(workdir / "figures" / f"{name}.png", light)
-    shown = tables(made)
+    shown = [*tables(made), *studies.tables(extra)]
     pictures = sorted((workdir / "samples").glob("*.png"))
     title = f"{made['model']}: re-identification on {made['data']}"
     lines = [f"# {title}\n", *[f"- {line}" for line in made["findings"]], ""]
@@ -247,7 +250,7 @@ def costs(cost: Mapping) -> Table:
     note = (
         f"On {cost['device']}. The block is one band's experts and gate, or MLP; windows and "
         "backbone are the same for all. A matrix product is two operations a weight, so one MLP "
-        "matches parameters and operations alike where every expert runs."
+        "matches parameters and operations to within 3 % where every expert runs."
     )
     return Table("Cost", header, rows, note)
 
@@ -272,10 +275,10 @@ def described(path: pathlib.Path) -> str:
 def samples(out: pathlib.Path, source: Any, known: Any, more: Mapping[str, Any]) -> None:
     """Ranked lists with frames, and attention over windows, of the first run."""
     folder = out / "samples"
-    ranked = plots.ranked_lists(source, known, more)
+    ranked = sheets.ranked_lists(source, known, more)
     files.write_bytes(folder / "ranked.png", ranked)
     if "shares" in more["outputs"]:
-        files.write_bytes(folder / "windows.png", plots.windows(source, more["outputs"]))
+        files.write_bytes(folder / "windows.png", sheets.windows(source, more["outputs"]))
     if "gates" in more["outputs"]:
         gates = np.asarray(more["outputs"]["gates"], np.float32)
         with files.atomic(out / "gates.npz") as file:

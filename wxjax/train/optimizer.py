@@ -1,6 +1,7 @@
 """AdamW under a warmed-up rate, with parameters frozen by name."""
 
 import difflib
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -84,11 +85,26 @@ def make(config: Any, num_steps: int) -> tuple[optax.GradientTransformation, opt
 
     Args:
       config: `learning_rate, warmup_steps, schedule, b1, b2, weight_decay, clip_norm` (0: no
-        clipping) and, for the cosine, `end_value` (the rate it ends at; 0 if absent).
+        clipping) and, for the cosine, `end_value` (the rate it ends at; 0 if absent); `rates`,
+        where present: pairs (pattern, factor) for parameters that learn at another rate, all
+        that match a name multiplied.
     """
     rate = schedule(config, num_steps)
     adamw = optax.adamw(
         rate, b1=config.b1, b2=config.b2, weight_decay=config.weight_decay, mask=_kernels
     )
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
-    return optax.chain(clip, adamw), rate
+    parts = [clip, adamw]
+    if rates := tuple(getattr(config, "rates", ())):
+        parts.append(optax.stateless(lambda updates, _: _scaled(updates, rates)))
+    return optax.chain(*parts), rate
+
+
+def _scaled(updates: Any, rates: Sequence) -> Any:
+    """Updates times the factors of the patterns that match the parameter's whole name."""
+
+    def one(path, update):
+        factors = [factor for pattern, factor in rates if re.fullmatch(pattern, name(path))]
+        return update * math.prod(factors) if factors else update
+
+    return jax.tree.map_with_path(one, updates)

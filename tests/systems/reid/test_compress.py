@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.systems.reid.test_model import KEY, batch, config
+from tests.systems.reid.test_model import KEY, batch, config, jit, start
 from wxjax import errors
 from wxjax import task as tasks
 from wxjax.nn import executors
@@ -17,7 +17,7 @@ BODY = Body(dropout=0.0)
 
 
 def stacked(d=8, h=16, e=3):
-    return jax.vmap(lambda k: experts.init(k, BODY, d, h))(jax.random.split(KEY, e))
+    return jit(jax.vmap(lambda k: experts.init(k, BODY, d, h)))(jax.random.split(KEY, e))
 
 
 def test_nothing_pruned_is_the_same_network():
@@ -67,8 +67,8 @@ def test_an_int8_product_is_the_product_of_what_was_rounded():
 
 def test_a_quantised_network_answers_almost_the_same():
     task = tasks.load(config())
-    variables = task.init(KEY, {})
-    predict = jax.jit(task.predict)
+    variables = start(task)
+    predict = jit(task.predict)
     expected = predict(variables, batch())["feature"]
     once, sizes = compress.weight_only(variables["params"])
     assert sizes["int8"] < 0.75 * sizes["float32"]

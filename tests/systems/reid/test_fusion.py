@@ -1,5 +1,7 @@
 """The fusion block: counts of the source, the mixing bug, windows, gates, executors."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,11 +15,12 @@ from wxjax.systems.reid import experts, fusion, gate, windows
 from wxjax.systems.reid.experts import Body
 from wxjax.systems.reid.fusion import Fusion
 from wxjax.systems.reid.gate import Gating, Router
-from wxjax.systems.reid.model import Sizes
+from wxjax.systems.reid.sizes import Sizes
 from wxjax.systems.reid.windows import Windows
 
 D, H = 512, 1024
 KEY = jax.random.key(0)
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def block(body=Body(dropout=0.0), gating=Gating(dropout=0.0), **options):  # noqa: B008
@@ -127,7 +130,7 @@ def test_gates_sum_to_one_and_temperature_has_its_limits():
 
     def said(**options):
         router = Router(Gating(dropout=0.0, **options), 4)
-        return router.apply(router.init(KEY, x), x).weights[:, 0]
+        return jit(lambda x: router.apply(router.init(KEY, x), x).weights[:, 0])(x)
 
     np.testing.assert_allclose(said().sum(-1), 1, rtol=1e-6)
     np.testing.assert_allclose(said(temperature=1e5), 0.25, atol=1e-4)
@@ -171,10 +174,10 @@ def test_executors_agree(body):
     body = body._replace(dropout=0.0)
     cls, grid = inputs(rows=19)
     gating = Gating(top_k=1, input="concat", dropout=0.0)
-    variables = block(body, gating).init(KEY, cls, grid)
-    expected = block(body, gating).apply(variables, cls, grid)
+    variables = jit(block(body, gating).init)(KEY, cls, grid)
+    expected = jit(block(body, gating).apply)(variables, cls, grid)
     for name in ("skip", "grouped", "blocked"):
-        found = block(body, gating, executor=name).apply(variables, cls, grid)
+        found = jit(block(body, gating, executor=name).apply)(variables, cls, grid)
         np.testing.assert_allclose(found["feature"], expected["feature"], atol=1e-5)
 
 
@@ -182,10 +185,10 @@ def test_experts_not_chosen_by_the_global_vector_are_never_looked_at():
     cls, grid = inputs(rows=19)
     gating = Gating(top_k=1, input="cls", dropout=0.0)
     options = dict(replicas=2)
-    variables = block(gating=gating, **options).init(KEY, cls, grid)
-    expected = block(gating=gating, **options).apply(variables, cls, grid)
+    variables = jit(block(gating=gating, **options).init)(KEY, cls, grid)
+    expected = jit(block(gating=gating, **options).apply)(variables, cls, grid)
     early = block(gating=gating, executor="blocked", **options)
-    found = jax.jit(early.apply)(variables, cls, grid)
+    found = jit(early.apply)(variables, cls, grid)
     np.testing.assert_allclose(found["feature"], expected["feature"], atol=1e-5)
     assert "shares" not in found and "shares" in expected
     # Who nobody chose may hold anything.
@@ -194,12 +197,14 @@ def test_experts_not_chosen_by_the_global_vector_are_never_looked_at():
     spoilt = jax.tree.map(lambda x: x, variables)
     tree = spoilt["params"]["bank"]["experts"]["out"]
     tree["kernel"] = tree["kernel"].at[jnp.array(unused)].set(jnp.nan)
-    again = early.apply(spoilt, cls[:3], grid[:3])
+    again = jit(early.apply)(spoilt, cls[:3], grid[:3])
     np.testing.assert_allclose(again["feature"], expected["feature"][:3], atol=1e-5)
 
 
 def test_capacity_drops_what_does_not_fit_and_says_so():
-    params = jax.vmap(lambda k: experts.init(k, Body(dropout=0.0), 8, 16))(jax.random.split(KEY, 2))
+    params = jit(jax.vmap(lambda k: experts.init(k, Body(dropout=0.0), 8, 16)))(
+        jax.random.split(KEY, 2)
+    )
     expert = experts.make(Body(dropout=0.0))
     views = jax.random.normal(KEY, (16, 2, 8))
     lopsided = jnp.tile(jnp.array([[1.0, 0.0]]), (16, 1))

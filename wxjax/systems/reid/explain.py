@@ -1,15 +1,16 @@
 """A feature as a sum of what the global vector and every expert put into it.
 
 The feature of retrieval is affine in z = cls + scale * sum_e g_e E_e(F_e) where the block has
-no last non-linear layer: after BatchNorm with its running statistics, a (z - mean). So
+no last non-linear layer: after BatchNorm with its running statistics it is a (z - mean). So
 
     feature = a cls + sum_e a scale g_e E_e + offset,   offset = -a mean,
 
 and the similarity of two shots is a sum over pairs of parts. With a last layer the mixture's
 part is shared out by integrated gradients along the experts' weights, and what the steps
-leave over is a part named 'residual'.
+leave over is a part named 'residual': most of it, since the LayerNorm there forgets lengths and
+jumps at the path's start. Read it first.
 
-Axes: b shots, f features, m bands, e experts.
+Axes: b shots, f features, m bands, g gate heads, e experts, d features of a band.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from jaxtyping import Array, Float
 
 from wxjax import errors
 from wxjax.systems.reid.model import Network
+from wxjax.systems.reid.sizes import Sizes
 
 STEPS = 32
 EPSILON = 1e-5  # of flax.linen.BatchNorm
@@ -35,50 +37,75 @@ def contributions(
     and 'residual' where the block ends in a non-linear layer.
 
     Raises:
-      InputError: for a network without experts.
+      InputError: for a network without experts, or a last layer under a joint gate.
     """
     s = net.sizes
     if s.block != "moe":
         raise errors.bad("config.model.block", s.block, "explain needs experts")
     image, present = batch["image"], batch["present"]
-    said = net.apply(variables, image, present)
     run = lambda gates: net.apply(variables, image, present, gates=gates)["feature"]
-    whole = said["feature"]
-    gates = said["gates"]
-    none = run(jnp.zeros_like(gates))
-    k = gates.shape[-1]
-    each = [gates * jax.nn.one_hot(e, k) for e in range(k)]
-    if s.final:
-        slope = lambda gates, along: jax.jvp(run, (gates,), (along,))[1]
-        middles = (jnp.arange(STEPS) + 0.5) / STEPS
-        parts = [
-            jax.lax.map(lambda t, one=one: slope(t * gates, one), middles).mean(0) for one in each
-        ]
-    else:
-        parts = [run(one) - none for one in each]
-    found = {"global": none}
-    found |= dict(zip(s.labels(), parts, strict=True))
-    left = whole - sum(found.values())
-    if s.final:
-        found["residual"] = left
-    else:  # rounding alone
-        found["global"] = found["global"] + left
-    if neck == "before":
-        return found | {"offset": jnp.zeros_like(whole)}
-    stats, scale = variables["batch_stats"]["neck"], variables["params"]["neck"]["scale"]
-    slope = scale / jnp.sqrt(stats["var"] + EPSILON)
+    if s.final and s.fusion == "hierarchical":
+        expected = "explain cannot split a last layer under a hierarchical gate"
+        raise errors.bad("config.model.final", s.final, expected)
+    said = net.apply(variables, image, present)
+    whole, gates = said["feature"], said["gates"]
     known = jnp.repeat(present.astype(jnp.float32), s.features, 1)
     if whole.shape[-1] > known.shape[-1]:
         known = jnp.concatenate([known, jnp.ones((len(known), s.features))], 1)
-    found = {name: part * slope * known for name, part in found.items()}
-    return found | {"offset": -stats["mean"] * slope * known}
+    if s.final and s.fusion != "crossmodal":
+        found = integrated(run, gates, s.labels())
+        found["residual"] = whole - sum(found.values())
+    else:
+        each = parts(s, variables["params"], gates, said["outputs"])
+        found = dict(zip(s.labels(), jnp.moveaxis(each * known[:, None], 1, 0), strict=True))
+        found = {"global": whole - sum(found.values())} | found
+    if neck == "before":
+        return found | {"offset": jnp.zeros_like(whole)}
+    stats, scale = variables["batch_stats"]["neck"], variables["params"]["neck"]["scale"]
+    slope = scale / jnp.sqrt(stats["var"] + EPSILON) * known
+    found = {name: part * slope for name, part in found.items()}
+    return found | {"offset": -stats["mean"] * slope}
+
+
+def parts(
+    s: Sizes, params: Mapping[str, Any], gates: Float[Array, "b g k"], outputs: Array
+) -> Float[Array, "b k f"]:
+    """What every expert of the pool puts into the feature before the neck."""
+    b, m, d = gates.shape[0], len(s.modalities), s.features
+    if s.fusion == "crossmodal":  # outputs [b k d]; the bands' own features are without experts
+        joint = gates[:, 0, :, None] * outputs
+        return jnp.concatenate([jnp.zeros((b, s.pool, m * d)), joint], -1)
+    scale = jnp.broadcast_to(params["fusion"]["scale"], (m, d))
+    e = s.per_band
+    if s.fusion == "hierarchical":  # outputs [b m e d], one part a band and expert
+        joint = gates.reshape(b, m, e)
+        fine = joint / jnp.maximum(joint.sum(-1, keepdims=True), 1e-9)
+        own = scale[:, None] * fine[..., None] * outputs
+        spread = jnp.einsum("bmed,mn->bmend", own, jnp.eye(m)).reshape(b, m * e, m * d)
+        return jnp.concatenate([spread, (joint[..., None] * outputs).reshape(b, m * e, d)], -1)
+    heads = gates.shape[1] // m
+    weights = gates.reshape(b, m, heads, e)
+    cut = outputs.reshape(b, m, e, heads, -1)
+    each = jnp.einsum("bmge,bmegc->bemgc", weights, cut).reshape(b, e, m, d)
+    return (each * scale).reshape(b, e, m * d)
+
+
+def integrated(run: Any, gates: Float[Array, "b g k"], labels: list[str]) -> dict[str, Array]:
+    """Parts by integrated gradients from no expert at all to `gates`, midpoint rule."""
+    middles = (jnp.arange(STEPS) + 0.5) / STEPS
+    found = {"global": run(jnp.zeros_like(gates))}
+    for e, name in enumerate(labels):
+        along = gates * jax.nn.one_hot(e, gates.shape[-1])
+        slope = lambda t, along=along: jax.jvp(run, (t * gates,), (along,))[1]
+        found[name] = jax.lax.map(slope, middles).mean(0)
+    return found
 
 
 def split(
     first: Mapping[str, Float[Array, "f"]], second: Mapping[str, Float[Array, "f"]]
 ) -> dict[str, dict[str, float]]:
     """Cosine similarity of two shots as a table: part of the first x part of the second."""
-    norms = [jnp.linalg.norm(sum(parts.values())) for parts in (first, second)]
+    norms = [jnp.linalg.norm(sum(found.values())) for found in (first, second)]
     return {
         a: {b: float(x @ y / (norms[0] * norms[1])) for b, y in second.items()}
         for a, x in first.items()

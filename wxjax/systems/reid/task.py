@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from wxjax import errors
 from wxjax.losses import retrieval, terms
 from wxjax.nn import balance
-from wxjax.systems.reid import model
 from wxjax.systems.reid.model import Network
+from wxjax.systems.reid.sizes import Sizes, sizes_of
 from wxjax.task import Task
 
 LOSSES = ("identity", "triplet", "smoothing", "margin", "direct")
@@ -22,7 +22,7 @@ MISSING = {"none": "", "r": "r", "n": "n", "t": "t", "rn": "rn", "rt": "rt", "nt
 
 def make(config) -> Task:
     """The task; checks what the config says about the model and the losses."""
-    sizes = model.sizes_of(config)
+    sizes = sizes_of(config)
     for name in config.losses:
         if name not in LOSSES:
             raise errors.unknown("config.losses", name, LOSSES)
@@ -129,7 +129,7 @@ def task_terms(weights: Mapping, said: Mapping, label, present):
     return sum(weights.get(name, 0.0) * total[name] for name in total), logs
 
 
-def balance_terms(sizes: model.Sizes, said: Mapping) -> dict[str, Any]:
+def balance_terms(sizes: Sizes, said: Mapping) -> dict[str, Any]:
     """Each routing loss, computed for every gate (so within a band) and averaged."""
     k = said["probs"].shape[-1]
     gating = sizes.gate
