@@ -31,6 +31,7 @@ def get_config(size: str = "default") -> ConfigDict:
     config.protocol = "odd"  # R, odd, half, loo, list
     config.val_hours = ()  # of list
     config.val_in_train = False
+    config.val_downsample = 1  # of validation while training; the report is at full size
     config.data = dict(
         name="embedded",  # or folder, lightmap: at root
         root="",

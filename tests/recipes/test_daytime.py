@@ -75,10 +75,19 @@ def test_any_hour_as_a_picture_and_the_day_as_a_film(view):
         (("render", "--out=x.png"), "expected --time and --out"),
         (("render", "--time=noon", "--out=x.png"), "--time='noon': expected an hour"),
         (("render", "--time=7", "--out=x.psd"), "expected .png"),
+        (
+            (
+                "--config=configs/tod.py:tiny",
+                "--config.model.field=hash3d",
+                "--config.model.hash_times=99",
+            ),
+            "model.hash_times=99",
+        ),
     ],
 )
 def test_a_slip_is_one_line(view, words, message):
-    done = wxjax(*words, "--workdir=run", cwd=view)
+    workdir = "other" if words[0].startswith("--") else "run"
+    done = wxjax(*words, f"--workdir={workdir}", cwd=view)
     assert done.returncode == 2 and message in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
 

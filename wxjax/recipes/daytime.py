@@ -68,6 +68,10 @@ def train(
 ) -> dict:
     """The field on the split's given hours; averaged variables, at once where it is done."""
     staged = fitted(config, day)
+    times = staged.model.hash_times
+    if config.model.field == "hash3d" and config.protocol != "R" and times > len(split.hours):
+        rule = f"cells of time between {len(split.hours)} given hours would learn nothing"
+        raise errors.bad("model.hash_times", times, rule, f"Try {len(split.hours)}, or protocol=R.")
     task = tasks.load(staged)
     variables = task.init(
         jax.random.key(config.seed), {"frames": split.frames, "hours": split.hours}
@@ -77,7 +81,7 @@ def train(
         return variables
     state = loop.train(
         task, staged, numbers(config, split), workdir, variables=variables,
-        evaluate=validator(task, split), name=config.stage,
+        evaluate=validator(task, day, split, config.val_downsample), name=config.stage,
     )  # fmt: skip
     return jax.device_get(state.variables)
 
@@ -102,23 +106,39 @@ def numbers(config: ConfigDict, split: daytime.Split) -> Any:
     return batches
 
 
-def validator(task: Task, split: daytime.Split):
-    """PSNR, SSIM and LPIPS at hidden hours (given ones where none is hidden), for the curves."""
+def validator(task: Task, day: daytime.Day, split: daytime.Split, shrink: int = 1):
+    """PSNR, SSIM and LPIPS at hidden hours (given ones where none is hidden), for the curves.
+
+    `shrink`: pixels a side that are averaged first; the report is always at full size.
+    """
     hours, frames = split.test_hours, split.test_frames
     if not len(hours):
         hours, frames = split.hours, split.frames
     picks = np.unique(np.linspace(0, len(hours) - 1, 8).round().astype(int))
     predict = jax.jit(task.predict)
+    hdr = frames.dtype != np.uint8
+    measure = light(day, shrink) if hdr else task.measure
 
     def evaluate(variables, step):
         found = []
         for i in picks:
-            made = predict(variables, {"time": np.float32(hours[i])[None]})["image"]
-            values = task.measure({"image": np.asarray(made)}, {"target": frames[i][None]})
+            made = np.asarray(predict(variables, {"time": np.float32(hours[i])[None]})["image"])
+            shown, truth = (smaller(x, shrink) for x in (made, frames[i][None]))
+            values = measure({"image": shown}, {"target": truth if hdr else np.uint8(truth)})
             found.append({"metrics": {name: float(v[0]) for name, v in values.items()}})
         return task.summarize(found)
 
     return evaluate
+
+
+def smaller(images: np.ndarray, by: int) -> np.ndarray:
+    """`[b h w 3]` averaged over `by` x `by` pixels; what does not fill a block is cut off."""
+    if by == 1:
+        return images
+    b, h, w, _ = images.shape
+    cut = images[:, : h // by * by, : w // by * by].astype(np.float32)
+    means = cut.reshape(b, h // by, by, w // by, by, 3).mean((2, 4))
+    return np.rint(means) if images.dtype == np.uint8 else means
 
 
 def provenance(config: ConfigDict, day: daytime.Day, split: daytime.Split) -> dict:
@@ -259,10 +279,12 @@ def bytes_of(day: daytime.Day, split: daytime.Split, period: float, task: Task) 
     return rates.curve(split.hours, split.frames, period, task.measure, track)
 
 
-def light(day: daytime.Day) -> Any:
+def light(day: daytime.Day, shrink: int = 1) -> Any:
     """`measure` of light maps: one peak for all hours, masked."""
     mask = np.ones(day.frames.shape[1:3], bool) if day.mask is None else day.mask
     peak = float(day.frames[:, mask].max())
+    rows, columns = (n // shrink * shrink for n in mask.shape)
+    mask = mask[:rows:shrink, :columns:shrink]
 
     def measure(outputs, batch):
         truth = batch["target"][0]

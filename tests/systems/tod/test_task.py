@@ -87,9 +87,9 @@ def test_a_step_learns_from_hidden_frames_alone(sunfield, frames):
     assert np.abs(first - value(pixels.at[:, :, 4].add(0.5))).max() > 1e-3
 
 
-@pytest.mark.parametrize("field", ["mlp", "dense", "hash3d"])
+@pytest.mark.parametrize("field", ["encoder", "basis", "hash3d"])
 def test_every_field_takes_a_step_and_renders(field, frames):
-    config = configure(field, use_baseline_encoder=field == "mlp", time_code="harmonic",
+    config = configure(field, be_input="key", basis_fit="grid", time_code="harmonic",
                        time_harmonics=2, hash_times=4)  # fmt: skip
     task, variables = made(config, frames)
     batch = {"index": jnp.arange(2)}
