@@ -155,7 +155,10 @@ def _cut(pixels: np.ndarray, crop: int, rng: np.random.Generator) -> np.ndarray:
 
 
 class Degraded:
-    """Another source's examples with the small frame of each; drawn by its number alone."""
+    """Another source's examples with the small frame of each; drawn by its name alone.
+
+    What it made says so: `shrunk_by`. A small frame that was there is left as it is.
+    """
 
     def __init__(self, source: Any, degradation: str, scale: int):
         downscale.check(degradation)
@@ -172,7 +175,7 @@ class Degraded:
         target = example["target"][:h, :w]
         rng = np.random.default_rng([zlib.crc32(example["id"].encode())])
         small = downscale.degrade(self.degradation, target, self.scale, rng)
-        return {**example, "target": target, "image": small}
+        return {**example, "target": target, "image": small, "shrunk_by": self.degradation}
 
     def items(self) -> dict[str, str]:
         about = f"{self.degradation} {self.scale}"

@@ -267,24 +267,25 @@ def restorer(config: ConfigDict, workdir: pathlib.Path):
 
 def check_degradation(enlargers: Mapping[str, Enlarger], source: Any) -> list[str]:
     """Warns where frames were not made small the way that a run was trained on."""
-    made = {}
+    names = set()
     for i in range(min(len(source), 3)):
         example = source[i]
         if "target" in example and "image" in example:
             scale = example["target"].shape[0] // example["image"].shape[0]
-            made[downscale.identify(example["target"], example["image"], scale)] = i
-    found = getattr(source, "degradation", None)
-    if len(made) == 1 and next(iter(made)):
-        found = next(iter(made))
+            made = downscale.identify(example["target"], example["image"], scale)
+            names.add(example.get("shrunk_by") or made)
+    found = names.pop() if len(names) == 1 else None
     warned = []
     for name, enlarger in enlargers.items():
         trained = enlarger.about.get("degradation")
-        if made and trained and trained != found:
-            line = (
-                f"{name} was trained on {trained}, these frames were made small by "
-                f"{found or 'something else'}: it may do worse than bicubic. Train it with "
-                f"--config.data.degradation={found or '...'}."
-            )
-            print(f"warning: {line}")
-            warned.append(line)
+        unknowable = found is None and trained == "real-esrgan"  # no bicubic, which is right
+        if trained in (None, found) or unknowable:
+            continue
+        cure = f" Train it with --config.data.degradation={found}." if found else ""
+        line = (
+            f"{name} was trained on {trained}, these frames were made small by "
+            f"{found or 'no bicubic'}: it may do worse than bicubic.{cure}"
+        )
+        print(f"warning: {line}")
+        warned.append(line)
     return warned
