@@ -80,7 +80,6 @@ def get_config(size: str = "default") -> ConfigDict:
         rain=dict(charbonnier=0.5, decibels=0.1, ssim=0.05),
         snow=dict(charbonnier=0.5, decibels=0.1, ssim=0.05),
     )
-    config.probe = 0.3  # dense: weight of telling the degradation from what the router reads
     config.stages = dict(
         dense=common.training(
             num_steps=2_000,
@@ -130,6 +129,7 @@ def get_config(size: str = "default") -> ConfigDict:
         mse_scale="decibel",  # or unit (q ~ exp(-beta MSE)), relative (MSE over its mean)
         beta=50.0,
         decibels=0.5,
+        start=dict(count=3_000, strength=0.3),  # pictures a split for its logistic start; 0: none
         prior=0.8,  # share of a soft label that goes to the degradation's own expert
         max_abstention=0.10,
     )
@@ -179,7 +179,7 @@ def get_config(size: str = "default") -> ConfigDict:
         )
         config.tiles.update(tile=512, overlap=64, batch_size=4)
         config.router.update(width=256, batch_size=256, dropout=0.1, prior=0.0)
-        config.probe = 0.0
+        config.router.start.count = 0
         config.losses = dict(
             haze=dict(charbonnier=1.0, ssim=0.05),
             rain=dict(charbonnier=1.0, edge=0.05, direction=0.02),

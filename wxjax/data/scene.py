@@ -21,13 +21,20 @@ def compose(
     pixels: UInt8[np.ndarray, "h w 3"],
     patch: Callable[[np.random.Generator], np.ndarray],
     rng: np.random.Generator,
+    open: float = 0.0,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """A scene of the same size: recoloured, most often with leaves of other pictures on it.
 
     Args:
       patch: draws another picture of the same size.
+      open: share of scenes that are a third to nine tenths sky, and nothing else on it.
     """
+    wide = open > 0 and rng.random() < open
     out = recolour(turn(pixels, rng), rng)
+    if wide:
+        horizon = int(out.shape[0] * rng.uniform(0.3, 0.9))
+        out[:horizon] = sky(out.shape[:2], rng)[:horizon]
+        return out
     if rng.random() < SKY:
         horizon = int(out.shape[0] * rng.uniform(0.2, 0.7))
         out[:horizon] = sky(out.shape[:2], rng)[:horizon]

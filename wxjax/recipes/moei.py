@@ -37,10 +37,14 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
         unified = train_unified(config, dense, load, workdir)
         variables = assemble(config, dense, [unified, *parts])
         seen = look(config, variables, load(router_split(config)), workdir / "router" / "labels")
-        router = train_router(config, seen, workdir, dense["params"].get("probe"))
+        start = fit_start(config, [load("train"), load(router_split(config))])
+        router = train_router(config, seen, workdir, start)
         variables["params"]["router"] = router["params"]["router"]
-        seen = look(config, variables, load("val_calib"), workdir / "router" / "calibration")
-        variables["calibration"] = calibrate(config, seen)
+        parts = [
+            look(config, variables, load(split), workdir / "router" / f"calibration-{split}")
+            for split in calibration_splits(config)
+        ]
+        variables["calibration"] = calibrate(config, together(parts))
         weights.save(system, variables, evidence.provenance(config, load("train")))
     evidence.test(config, workdir, load("test"), mixed=evidence.mixed(config))
 
@@ -68,8 +72,7 @@ def train_expert(config, dense, degradation, load, workdir) -> dict:
 
 def train_unified(config, dense, load, workdir) -> dict:
     """Dense-Unified: as many more presentations as the experts get, over the same layers."""
-    stage = stages.stage_config(config, "dense", "part1", losses=config.dense_losses, probe=0.0)
-    dense = {"params": {"backbone": dense["params"]["backbone"]}}
+    stage = stages.stage_config(config, "dense", "part1", losses=config.dense_losses)
     lengths = [config.stages[part].num_steps for part in ("part1", "part2")]
     stage.num_steps = len(EXPERTS) * sum(lengths)
     stage.checkpoint.every_steps = stage.evaluate.every_steps = max(lengths)
@@ -122,6 +125,17 @@ def router_split(config) -> str:
     return "router" if config.data.name == "embedded" else "val_router"
 
 
+def calibration_splits(config) -> tuple[str, ...]:
+    """Images that neither the experts nor the gate learned from."""
+    spared = ("val_router",) if router_split(config) != "val_router" else ()
+    return (*spared, "val_calib")
+
+
+def together(parts: list[runner.Seen]) -> runner.Seen:
+    ids, *arrays = zip(*parts, strict=True)
+    return runner.Seen(sum(ids, []), *map(np.concatenate, arrays))
+
+
 def look(config, variables, source, folder: pathlib.Path) -> runner.Seen:
     """Every expert on images that none of them saw, and what the gate reads of them."""
     stage = stages.stage_config(config, "system", "router")
@@ -145,11 +159,34 @@ def look(config, variables, source, folder: pathlib.Path) -> runner.Seen:
     return found.seen
 
 
-def train_router(config, seen: runner.Seen, workdir, probe: dict | None) -> dict:
-    """The gate on stored vectors, towards soft labels: KL(q, p).
+def fit_start(config, splits: list) -> dict:
+    """What the gate starts as: it tells a picture's degradation by the picture's own statistics.
 
-    It starts as the `probe` that told the degradations apart while dense trained.
+    No network is asked, so the pictures that the backbone learns on serve too.
     """
+    settings = config.router.start
+    found, kinds = [], []
+    for source in splits if settings.count else ():
+        picks = np.unique(np.linspace(0, len(source) - 1, settings.count).round().astype(int))
+        for i in picks:
+            example = source[int(i)]
+            if (kind := int(example["degradation"])) >= 0:
+                found.append(routers.signs_of(middle(example["image"], 256)))
+                kinds.append(kind)
+    if not found:
+        return jax.device_get(routers.init_start(len(EXPERTS)))
+    return routers.fit_start(np.stack(found), np.array(kinds), len(EXPERTS), settings.strength)
+
+
+def middle(image: np.ndarray, most: int) -> np.ndarray:
+    """The middle of `[h w 3]`, at most `most` pixels a side."""
+    h, w = image.shape[:2]
+    y, x = max(0, h - most) // 2, max(0, w - most) // 2
+    return image[y : y + most, x : x + most]
+
+
+def train_router(config, seen: runner.Seen, workdir, start: dict) -> dict:
+    """The gate on stored vectors, towards soft labels: KL(q, p); the `start` stays."""
     q = soft_labels(seen.mse[:, 1:], config.router)
     q = with_prior(q, seen.degradation, config.router.prior)
     entropy = -(q * np.log(np.maximum(q, 1e-12))).sum(-1).mean()
@@ -165,11 +202,10 @@ def train_router(config, seen: runner.Seen, workdir, probe: dict | None) -> dict
     arrays = {"vector": seen.vector, "grid": seen.grid, "q": q}
     arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
     stage = stages.stage_config(config, "router", "router")
-    stage.optimizer.frozen = ("router/standard/.*", "router/probe/.*")
+    stage.optimizer.frozen = ("router/standard/.*", "router/start/.*")
     variables = jax.device_get(tasks.load(stage).init(evidence.key(config), arrays))
     variables["params"]["router"]["standard"] = routers.standard(arrays["vector"])
-    if probe is not None:
-        variables["params"]["router"]["probe"] = probe
+    variables["params"]["router"]["start"] = start
     return stages.train_on_arrays(
         stage,
         arrays,

@@ -10,7 +10,7 @@ from configs.moei import get_config
 from wxjax import errors
 from wxjax.nn import experts
 from wxjax.ops import tile
-from wxjax.systems.moei import backbone, engine, router, task
+from wxjax.systems.moei import backbone, engine, reading, router, task
 
 KEY = jax.random.key(0)
 
@@ -145,7 +145,7 @@ def test_an_8_bit_image_reads_as_its_floats():
 
 def test_an_int8_router_keeps_the_decisions_of_a_confident_one():
     built, variables, _ = build()
-    vectors = jax.random.normal(KEY, (64, built.bare.features))
+    vectors = jax.random.normal(KEY, (64, reading.features(built.bare.model.dims)))
     grids = jnp.zeros((64, 8, 8, 16))
     params = variables["params"]["router"]
     full = router.logits(built.router, params, vectors, grids)

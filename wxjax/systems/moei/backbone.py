@@ -12,13 +12,11 @@ import functools
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from wxjax import errors
-from wxjax.ops import moments
 from wxjax.systems.moei.bottleneck import Bottleneck
 from wxjax.systems.moei.decoder import Decoder
 from wxjax.systems.moei.encoder import Encoder
@@ -88,11 +86,6 @@ class Backbone(nn.Module):
             remat=m.remat,
         )
 
-    @property
-    def features(self) -> int:
-        """Length of what a router reads: the mean token and three statistics a map."""
-        return self.model.dims[-1] + 3 * sum(self.model.dims)
-
     def encode(self, regions: Float[Array, "r s s 3"]) -> list:
         return self.encoder(regions, self.model.get("alone", 0))
 
@@ -109,8 +102,7 @@ class Backbone(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w 3"], return_global: bool = False
     ) -> Float[Array, "b h w 3"] | tuple:
-        """The restored images, unclipped, and on demand what a router reads of each `[b v]`:
-        the mean mixed token, then the statistics of every map of the encoder.
+        """The restored images, unclipped, and on demand the mean mixed token of each `[b d]`.
 
         Images whose sides are no multiple of the region are extended at the bottom
         and the right by reflection, and cropped back.
@@ -129,9 +121,4 @@ class Backbone(nn.Module):
         mixed_maps = split(mixed.reshape(tokens.shape), t)
         y = run(lambda net, *x: net.decoder(*x), mixed_maps, maps, regions)
         y = join(y, rows, columns).astype(jnp.float32)[:, :h, :w] + x
-        if not return_global:
-            return y
-        share = jnp.full((rows * columns,), 1 / (rows * columns))
-        parts = [jax.vmap(moments.central)(m).reshape(b, -1, 3, m.shape[-1]) for m in maps]
-        whole = [jax.vmap(lambda x: moments.describe(moments.merge(x, share)))(p) for p in parts]
-        return y, jnp.concatenate([mixed.astype(jnp.float32).mean(1), *whole], -1)
+        return (y, mixed.astype(jnp.float32).mean(1)) if return_global else y

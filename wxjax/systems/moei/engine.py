@@ -13,7 +13,8 @@ import numpy as np
 
 from wxjax import errors
 from wxjax.nn import experts, routing
-from wxjax.ops import moments, tile
+from wxjax.ops import tile
+from wxjax.systems.moei import reading
 from wxjax.systems.moei import router as routers
 from wxjax.systems.moei.backbone import Backbone
 
@@ -115,7 +116,7 @@ def network(engine: Engine, variables: Mapping, route: Any) -> Callable[..., Any
 class Mixed(NamedTuple):
     tokens: Any  # [n t t d] after the bottleneck
     maps: Any  # the encoder's skips, one a stage
-    vector: Any  # [d + 3 sum(dims)] mean token, then statistics of every encoder map
+    vector: Any  # [v] mean token, then what `reading.py` says of the maps and the picture
     grid: Any  # [8 8 d] the same in 64 cells
 
 
@@ -124,15 +125,11 @@ def encode(apply: Callable[..., Any], images, batch, settings) -> Mixed:
 
     Tokens that lie in several tiles are averaged under the blending window. In 'local'
     mode every tile is an image of its own, and only the router's vector is shared.
-
-    The mean token alone hardly tells rain from snow: after the bottleneck all three
-    weathers are a veil. Streaks and flakes still have a shape in the finer maps, so the
-    router also gets mean, standard deviation and skewness of each of their features.
     """
 
     def look(x):
         maps = apply(x, method="encode")
-        return maps, [jax.vmap(moments.central)(m) for m in maps]
+        return maps, reading.look(x, maps)
 
     maps, parts = tile.map_tiles(look, images, batch["count"], batch_size=settings.batch_size)
     tokens = maps[-1].astype(jnp.float32)
@@ -170,7 +167,7 @@ def encode(apply: Callable[..., Any], images, batch, settings) -> Mixed:
 
     mean = (every * valid[:, None]).sum(0) / jnp.maximum(valid.sum(), 1)
     share = real / jnp.maximum(real.sum(), 1).astype(jnp.float32)
-    vector = jnp.concatenate([mean, *(moments.describe(moments.merge(p, share)) for p in parts)])
+    vector = jnp.concatenate([mean, reading.describe(parts, share)])
     grid = routers.pool_grid(every, position, valid, extent)
     return Mixed(mixed, maps, vector, grid)
 

@@ -4,11 +4,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+from sklearn import linear_model
 
 from wxjax import errors
 from wxjax.nn.attention import global_attention
 from wxjax.ops.convolution import depthwise3x3
+from wxjax.systems.moei import signs
 
 ROUTERS = ("mlp", "convnext_t", "tiny_vit")
 GRID = 8  # the token grid of any image is pooled to 8 x 8 before convnext_t and tiny_vit
@@ -121,14 +123,16 @@ def logits(
 ) -> Float[Array, "b k"]:
     """The router's answer, with float32 or int8 weights and inputs.
 
-    The probe that trained with the backbone says which degradation it is; the net adds
-    what it learnt of the experts' errors. An untrained net adds nothing.
+    The start reads the statistics of the picture itself, the last of the vector, and says
+    which degradation it is; the net adds what it learnt of the experts' errors. An
+    untrained net adds nothing.
 
     Args:
-      params: `probe {kernel [v k], bias [k]}`, `standard {center, scale}`, both `[v]`,
+      params: `start {kernel [s k], bias [k]}`, `standard {center, scale}`, both `[v]`,
         and `net`.
     """
-    first = vector @ params["probe"]["kernel"] + params["probe"]["bias"]
+    start = params["start"]
+    first = vector[:, -len(start["kernel"]) :] @ start["kernel"] + start["bias"]
     vector = (vector - params["standard"]["center"]) / params["standard"]["scale"]
     net = params["net"]
     if int8:
@@ -137,9 +141,33 @@ def logits(
     return first + router.apply({"params": net}, vector, grid, **options)
 
 
-def init_probe(features: int, experts: int) -> dict[str, Array]:
-    """A linear map from what the router reads to the degradation, that knows nothing yet."""
-    return {"kernel": jnp.zeros((features, experts)), "bias": jnp.zeros(experts)}
+def init_start(experts: int) -> dict[str, Array]:
+    """A linear map from a picture's statistics to its degradation, that knows nothing yet."""
+    return {"kernel": jnp.zeros((signs.FEATURES, experts)), "bias": jnp.zeros(experts)}
+
+
+def fit_start(
+    found: Float[np.ndarray, "n s"], kind: Int[np.ndarray, "n"], experts: int, strength: float
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """The start by logistic regression, `strength` against its L2 penalty (C of scikit-learn).
+
+    Convex: no rate and no seed. Kinds that no picture has are never chosen; of a single
+    kind there is nothing to learn.
+    """
+    start = jax.tree.map(np.array, init_start(experts))
+    if len(np.unique(kind)) < 2:
+        return start
+    plain = standard(found)
+    model = linear_model.LogisticRegression(C=strength, max_iter=2_000, tol=1e-3)
+    model.fit((found - plain["center"]) / plain["scale"], kind)
+    slope, offset = model.coef_, model.intercept_
+    if len(model.classes_) == 2:  # one row says both
+        slope, offset = np.concatenate([-slope, slope]) / 2, np.concatenate([-offset, offset]) / 2
+    slope = slope / plain["scale"]
+    start["bias"][:] = -1e4
+    start["kernel"][:, model.classes_] = slope.T
+    start["bias"][model.classes_] = offset - slope @ plain["center"]
+    return start
 
 
 def standard(vectors: Float[np.ndarray, "n v"]) -> dict[str, Float[np.ndarray, "v"]]:
@@ -151,3 +179,9 @@ def standard(vectors: Float[np.ndarray, "n v"]) -> dict[str, Float[np.ndarray, "
     spread = vectors.std(0)
     scale = np.where(spread > 1e-6, spread, 1)
     return {"center": vectors.mean(0).astype(np.float32), "scale": scale.astype(np.float32)}
+
+
+@jax.jit
+def signs_of(image) -> Float[Array, "s"]:
+    """What the start reads of a picture `[h w 3]` uint8; compiled once a size."""
+    return signs.describe(signs.statistics(image[None] / jnp.float32(255))[0])

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from wxjax.nn import experts
-from wxjax.ops import moments
 from wxjax.systems.moei import engine as engines
+from wxjax.systems.moei import reading
 from wxjax.systems.moei import router as routers
 from wxjax.systems.moei.engine import Engine, network, unit
 from wxjax.task import Parts
@@ -38,23 +38,21 @@ def make(engine: Engine) -> Parts:
 
 
 def look(engine: Engine, variables: Mapping, route: Any, tiles: Any) -> dict[str, Any]:
-    """Tiles `[n t t 3]` to `tokens [n k k d]`, `maps` (the skips) and `moments` of each map.
+    """Tiles `[n t t 3]` to `tokens [n k k d]`, `maps` (the skips) and `moments` of each
+    map and of the picture.
 
     In 'local' mode, where every tile is an image of its own, the tokens are mixed already.
     """
     apply = network(engine, variables, route)
-    maps = apply(unit(tiles), method="encode")
+    images = unit(tiles)
+    maps = apply(images, method="encode")
     tokens = maps[-1].astype(jnp.float32)
     if engine.tiles.mode == "local":
         n, k, _, d = tokens.shape
         place = np.stack(np.mgrid[:k, :k], -1).reshape(-1, 2)
         tokens = apply(tokens.reshape(n, k * k, d), place, method="mix").astype(jnp.float32)
         tokens = tokens.reshape(n, k, k, d)
-    return {
-        "tokens": tokens,
-        "maps": maps,
-        "moments": [jax.vmap(moments.central)(x) for x in maps],
-    }
+    return {"tokens": tokens, "maps": maps, "moments": reading.look(images, maps)}
 
 
 def mix(engine: Engine, variables: Mapping, seen: Mapping, force: Any) -> dict[str, Any]:
@@ -74,9 +72,9 @@ def mix(engine: Engine, variables: Mapping, seen: Mapping, force: Any) -> dict[s
     if engine.tiles.mode != "local":
         tokens = apply(tokens[None], position, valid[None], method="mix")[0].astype(jnp.float32)
     mean = jnp.einsum("ld,l->d", tokens, valid) / jnp.maximum(valid.sum(), 1)
-    described = [moments.describe(moments.merge(x, seen["share"])) for x in seen["moments"]]
+    described = reading.describe(seen["moments"], seen["share"])
     grid = routers.pool_grid(tokens, position, valid, seen["extent"])
-    said = {"vector": jnp.concatenate([mean, *described])[None], "grid": grid[None]}
+    said = {"vector": jnp.concatenate([mean, described])[None], "grid": grid[None]}
     route = jnp.int32(0)
     if "experts" in variables["params"]:
         gate = engines.decide(engine, variables, said)

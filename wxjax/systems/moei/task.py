@@ -22,8 +22,8 @@ from wxjax.losses import terms
 from wxjax.metrics import perceptual, protocols, statistics
 from wxjax.nn import experts
 from wxjax.ops import color
+from wxjax.systems.moei import reading, stream
 from wxjax.systems.moei import router as routers
-from wxjax.systems.moei import stream
 from wxjax.systems.moei.backbone import Backbone
 from wxjax.systems.moei.engine import Engine, check_tiles, restore_images, restore_tiles
 from wxjax.task import DEGRADATIONS, Task
@@ -44,12 +44,11 @@ def make(config) -> Task:
         init = functools.partial(init_router, engine.router)
         loss = functools.partial(router_loss, engine.router)
     else:
-        probe = config.probe if config.stage == "dense" else 0.0
-        init = functools.partial(init_backbone, net, probe=probe)
+        init = functools.partial(init_backbone, net)
         if config.stage == "system":
             unfrozen = (*config.unfrozen.part1, *config.unfrozen.part2)
             init = functools.partial(init_system, engine, unfrozen)
-        loss = functools.partial(image_loss, net, losses, probe=probe)
+        loss = functools.partial(image_loss, net, losses)
     if config.stage in EXPERTS:  # a stage without a gate runs the network it trains
         engine = engine._replace(bare=net)
     return Task(
@@ -78,22 +77,19 @@ def make_engine(config) -> Engine:
     )
 
 
-def init_backbone(net: Backbone, key, batch: Mapping, *, probe: float = 0.0) -> dict:
-    """The backbone, and with a `probe` the linear map from its vector to the degradation."""
+def init_backbone(net: Backbone, key, batch: Mapping) -> dict:
+    """The backbone's variables."""
     side = net.model.region
-    params = {"backbone": net.init(key, jnp.zeros((1, side, side, 3)))["params"]}
-    if probe:
-        params["probe"] = routers.init_probe(net.features, len(DEGRADATIONS))
-    return {"params": params}
+    return {"params": {"backbone": net.init(key, jnp.zeros((1, side, side, 3)))["params"]}}
 
 
 def init_router(router: routers.Router, key, batch: Mapping) -> dict:
-    """The gate for `vector [b v]` and `grid [b 8 8 d]`, neither probe nor standard known yet."""
+    """The gate for `vector [b v]` and `grid [b 8 8 d]`, neither start nor standard known yet."""
     vector, grid = jnp.asarray(batch["vector"][:1]), jnp.asarray(batch["grid"][:1])
     plain = {"center": jnp.zeros(vector.shape[1]), "scale": jnp.ones(vector.shape[1])}
-    probe = routers.init_probe(vector.shape[1], router.experts)
+    start = routers.init_start(router.experts)
     net = router.init(key, vector, grid)["params"]
-    return {"params": {"router": {"probe": probe, "standard": plain, "net": net}}}
+    return {"params": {"router": {"start": start, "standard": plain, "net": net}}}
 
 
 def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) -> dict:
@@ -103,10 +99,9 @@ def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) 
     owned = experts.differing(list(flat), unfrozen)
     shared = {name: leaf for name, leaf in flat.items() if "/shell" not in name}
     dims = engine.bare.model.dims
-    d, features = dims[-1], dims[-1] + 3 * sum(dims)
     seen = {
-        "vector": jnp.zeros((1, features)),
-        "grid": jnp.zeros((1, routers.GRID, routers.GRID, d)),
+        "vector": jnp.zeros((1, reading.features(dims))),
+        "grid": jnp.zeros((1, routers.GRID, routers.GRID, dims[-1])),
     }
     return {
         "params": {
@@ -118,16 +113,14 @@ def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) 
     }
 
 
-def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step, *, probe=0.0):
+def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step):
     """Mean over the batch of the terms that each example's degradation asks for.
 
     `losses[degradation][term]` is a weight; every term is logged by its name, as the
-    mean over the examples that it counts for. `probe` weighs the cross-entropy of a
-    linear map from what a router reads to the degradation: restoring alone leaves little
-    in it by which a router could tell rain from snow.
+    mean over the examples that it counts for.
     """
     image, target = batch["image"], batch["target"]
-    output, vector = net.apply({"params": variables["params"]["backbone"]}, image, True)
+    output = net.apply({"params": variables["params"]["backbone"]}, image)
     names = sorted({name for weights in losses.values() for name in weights})
     values = terms.image_terms(names, output, target, image)
     total, logs = jnp.float32(0), {}
@@ -137,13 +130,6 @@ def image_loss(net: Backbone, losses: Mapping, variables, batch, key, step, *, p
         counted = (weight > 0).astype(jnp.float32)
         logs[name] = (values[name] * counted).sum() / jnp.maximum(counted.sum(), 1)
         total += (weight * values[name]).mean()
-    if probe:
-        head = variables["params"]["probe"]
-        scores = jax.nn.log_softmax(vector @ head["kernel"] + head["bias"])
-        truth = batch["degradation"]
-        logs["probe"] = -jnp.take_along_axis(scores, truth[:, None], -1).mean()
-        logs["probe_accuracy"] = (scores.argmax(-1) == truth).astype(jnp.float32).mean()
-        total += probe * logs["probe"]
     logs["psnr"] = -10 * jnp.log10(jnp.mean((output - target) ** 2, (1, 2, 3)) + 1e-10).mean()
     return total, (logs, {})
 
