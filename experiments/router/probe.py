@@ -1,64 +1,105 @@
-"""How well the degradation can be read from what the router reads.
+"""How well the degradation can be read from a picture's own statistics, network or not.
 
-python -m experiments.router.probe --workdir=runs/moei
+python -m experiments.router.probe --out=results.json
+python -m experiments.router.probe --workdir=runs/moei --out=results.json    the router too
 """
 
 import argparse
 import pathlib
+import unittest.mock
 
 import numpy as np
 from ml_collections import ConfigDict
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from configs.moei import get_config
 from wxjax import files
-from wxjax.data import sources
+from wxjax.data import embedded, sources
 from wxjax.evaluate.runner import Restorer
 from wxjax.recipes import evidence
+from wxjax.systems.moei import router
 
-SPLITS = ("router", "val_router", "val_calib", "test")
-FITTED = "router"
+VALIDATION = (*embedded.SPLITS["val_router"], *embedded.SPLITS["val_calib"])
+COUNT = 240
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/moei"))
-    workdir = parser.parse_args().workdir
+    parser.add_argument("--workdir", type=pathlib.Path)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results.json"))
+    given = parser.parse_args()
+    data = get_config().data
+    fitted = {name: read(sources.open(data, name)) for name in ("train", "router")}
+    seen = {name: read(examples(name)) for name in ("val_router", "val_calib", "test")}
+    with unittest.mock.patch.dict(embedded.SPLITS, {"composed": VALIDATION, "skies": VALIDATION}):
+        seen |= {name: read(composed(name)) for name in ("composed", "skies")}
+    found = {}
+    for splits in (("train",), ("router",), ("train", "router")):
+        x, kind = (np.concatenate(parts) for parts in zip(*map(fitted.get, splits), strict=True))
+        for strength in (0.1, 0.3, 1.0):
+            start = router.fit_start(x, kind, 3, strength)
+            found[f"{'+'.join(splits)} strength {strength}"] = {
+                split: score(x @ start["kernel"] + start["bias"], kind)
+                for split, (x, kind) in seen.items()
+            }
+    if given.workdir:
+        found["router"] = {
+            name: routed(given.workdir, name) for name in ("val_router", "val_calib")
+        }
+        found["router"]["test"] = routed(given.workdir, "test")
+    for name, row in found.items():
+        print(
+            name, ", ".join(f"{split} {s['right']:.3f}/{s['nll']:.3f}" for split, s in row.items())
+        )
+    files.write_json(given.out, found)
+
+
+def examples(split: str):
+    """The split's photographs as the run evaluates them, validation with more of them."""
+    data = get_config().data
+    count = data.eval_count if split == "test" else COUNT
+    return embedded.Embedded(split, crop=data.eval_crop, count=count)
+
+
+def composed(split: str):
+    """Scenes of the validation photographs: as in training, or all under a wide sky."""
+    if split == "skies":
+        with unittest.mock.patch.object(embedded, "OPEN", 1.0):
+            return list(compositions(split))
+    return list(compositions(split))
+
+
+def compositions(split: str):
+    with unittest.mock.patch.dict(embedded.COUNTS, {split: COUNT}):
+        source = embedded.Embedded(split, crop=get_config().data.eval_crop)
+        source.composed, source.split = True, "router" if split == "skies" else split
+        source._plans = [source._plan(i) for i in range(COUNT)]
+        yield from (source[i] for i in range(COUNT))
+
+
+def read(source) -> tuple[np.ndarray, np.ndarray]:
+    """Statistics and degradation of every picture."""
+    every = [source[i] for i in range(len(source))]
+    x = np.stack([router.signs_of(example["image"]) for example in every])
+    return x, np.array([int(example["degradation"]) for example in every])
+
+
+def score(logits: np.ndarray, kind: np.ndarray) -> dict[str, float]:
+    """Share that is right, and mean negative log-likelihood in nats."""
+    z = logits - logits.max(-1, keepdims=True)
+    log_p = z - np.log(np.exp(z).sum(-1, keepdims=True))
+    nll = -log_p[np.arange(len(kind)), kind].mean()
+    return {"right": float((z.argmax(-1) == kind).mean()), "nll": float(nll)}
+
+
+def routed(workdir: pathlib.Path, split: str) -> dict[str, float]:
+    """What the trained router answers, uncalibrated."""
     config = ConfigDict(files.read_json(workdir / "config.json"))
     task, variables, _ = evidence.system(config, workdir)
     restore = Restorer(task, variables, config.tiles)
-
-    def look(split, most=600):
-        source = sources.open(config.data, split)
-        found = []
-        for i in range(min(most, len(source))):
-            example = source[i]
-            said = restore(example["image"], force=np.int32(0))[1]
-            kind = int(example["degradation"])
-            found.append((said["vector"][0], said["logits"][0], kind))
-        return [np.array(column) for column in zip(*found, strict=True)]
-
-    seen = {split: look(split) for split in SPLITS}
-    tokens = config.model.dims[-1]
-    parts = {"mean token": np.s_[:, :tokens], "statistics of the maps": np.s_[:, tokens:]}
-    for name, part in parts.items():
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=3000))
-        model.fit(seen[FITTED][0][part], seen[FITTED][2])
-        scores = {split: model.score(x[part], kind) for split, (x, _, kind) in seen.items()}
-        show(f"logistic regression on the {name}", scores)
-    probe = variables["params"]["router"]["probe"]
-    scores = {
-        split: (x @ probe["kernel"] + probe["bias"]).argmax(-1) == kind
-        for split, (x, _, kind) in seen.items()
-    }
-    show("probe trained with dense", scores)
-    show("router", {split: logits.argmax(-1) == kind for split, (_, logits, kind) in seen.items()})
-
-
-def show(name: str, scores: dict) -> None:
-    """One line: the share that is right, split by split."""
-    print(f"{name}:", ", ".join(f"{split} {np.mean(s):.3f}" for split, s in scores.items()))
+    source = sources.open(config.data, split)
+    every = [source[i] for i in range(len(source))]
+    logits = [restore(x["image"], force=np.int32(0))[1]["logits"][0] for x in every]
+    return score(np.array(logits), np.array([int(x["degradation"]) for x in every]))
 
 
 if __name__ == "__main__":
