@@ -5,7 +5,7 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).parents[1] / "wxjax"
 LAYERS = (
-    {"__init__", "errors", "files", "task", "mesh"},
+    {"__init__", "errors", "files", "task", "mesh", "lock"},
     {"ops"},
     {"nn"},
     {"metrics"},

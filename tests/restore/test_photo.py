@@ -377,3 +377,15 @@ def test_a_restorer_of_bytes_gets_them_where_the_picture_is_8_bit_rgb(tmp_path):
     floats = run([tmp_path / "in"], tmp_path / "float", invert)
     for a, b in zip(report.done, floats.done, strict=True):
         np.testing.assert_array_equal(images.read(a).pixels, images.read(b).pixels)
+
+
+def test_a_second_job_in_the_folder_is_refused_and_leaves_no_lock(tmp_path):
+    put(tmp_path / "in", "a.png")
+
+    def meanwhile(rgb):
+        with pytest.raises(errors.InputError, match=f"process {os.getpid()} on .* restores into"):
+            run([tmp_path / "in"], tmp_path / "out")
+        return rgb, {}
+
+    run([tmp_path / "in"], tmp_path / "out", meanwhile)
+    assert tree(tmp_path / "out") == ["a.png", "a.png.json"]

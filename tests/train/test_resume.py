@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.train import toy
-from wxjax import errors
-from wxjax.train import checkpoint, lock, manifest, signals
+from wxjax import errors, lock
+from wxjax.train import checkpoint, manifest, signals
 
 ROOT = pathlib.Path(__file__).parents[2]
 

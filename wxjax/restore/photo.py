@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float32
 
 import wxjax
-from wxjax import errors, files
+from wxjax import errors, files, lock
 from wxjax.data import images
 from wxjax.restore import listing, records, stopping
 from wxjax.restore import progress as progress_bar
@@ -87,7 +87,7 @@ def restore(
     listing.check(items, inputs, out)
     report = Report([], [], failed)
     try:
-        with stopping.stoppable():
+        with stopping.stoppable(), alone(out):
             _run(items, out, restorer, settings, overwrite, max_pixels, progress, report)
     except stopping.Stopped as stop:
         finished = len(report.done) + len(report.skipped)
@@ -100,6 +100,11 @@ def restore(
     if progress:
         tell(report)
     return report
+
+
+def alone(out: pathlib.Path):
+    """Keeps a second job out of the folder: each would take the other's pictures for its own."""
+    return lock.hold(out, name=".wxjax.lock", doing="restores into", parameter="out")
 
 
 def _run(

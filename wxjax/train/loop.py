@@ -9,10 +9,10 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from wxjax import errors
+from wxjax import errors, lock
 from wxjax import mesh as meshes
 from wxjax.task import Task
-from wxjax.train import checkpoint, lock, manifest, optimizer, signals
+from wxjax.train import checkpoint, manifest, optimizer, signals
 from wxjax.train.progress import Bar
 from wxjax.train.session import Session
 from wxjax.train.state import TrainState

@@ -1,4 +1,4 @@
-"""One writer a run folder."""
+"""One writer a folder."""
 
 import contextlib
 import fcntl
@@ -26,8 +26,15 @@ class Lock:
 
 
 @contextlib.contextmanager
-def hold(folder: os.PathLike | str, *, writes: bool = True) -> Iterator[Lock]:
-    """Holds `folder/run.lock`, which names pid and host, while the block runs.
+def hold(
+    folder: os.PathLike | str,
+    *,
+    writes: bool = True,
+    name: str = NAME,
+    doing: str = "trains in",
+    parameter: str = "workdir",
+) -> Iterator[Lock]:
+    """Holds `folder/name`, which says pid and host, while the block runs.
 
     On one host the operating system frees the lock of a process that was killed. A lock left by
     another host is void after 15 minutes without a sign of life.
@@ -36,21 +43,23 @@ def hold(folder: os.PathLike | str, *, writes: bool = True) -> Iterator[Lock]:
       writes: False for the other hosts of one run, whose first host holds the lock for all.
 
     Raises:
-      InputError: where another process trains in this folder.
+      InputError: where another process holds it; `parameter` is the folder's name in the
+        message, `doing` what the other does there.
     """
-    path = pathlib.Path(folder) / NAME
+    path = pathlib.Path(folder) / name
     if not writes:
         yield Lock(path)
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = _open(path)
+        handle = _open(path, f"{doing} this folder", parameter)
     except OSError as error:
         raise files.explain(error, path) from error
     try:
-        os.ftruncate(handle, 0)
         owner = {"pid": os.getpid(), "host": socket.gethostname()}
-        os.pwrite(handle, json.dumps(owner).encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk the lock holds, and names nobody
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(owner).encode(), 0)
         yield Lock(path)
     finally:
         with contextlib.suppress(OSError):
@@ -58,7 +67,7 @@ def hold(folder: os.PathLike | str, *, writes: bool = True) -> Iterator[Lock]:
         os.close(handle)
 
 
-def _open(path: pathlib.Path) -> int:
+def _open(path: pathlib.Path, doing: str, parameter: str) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -66,12 +75,12 @@ def _open(path: pathlib.Path) -> int:
         except BlockingIOError:
             owner = _owner(handle)
             os.close(handle)
-            raise _taken(path, owner) from None
+            raise _taken(path, owner, doing, parameter) from None
         owner, age = _owner(handle), time.time() - os.fstat(handle).st_mtime
         # A file system may not pass flock between hosts: there, age decides.
         if owner and owner.get("host") != socket.gethostname() and age < STALE:
             os.close(handle)
-            raise _taken(path, owner)
+            raise _taken(path, owner, doing, parameter)
         # Its last owner may have removed the file between our opening and our locking.
         with contextlib.suppress(FileNotFoundError):
             if os.stat(path).st_ino == os.fstat(handle).st_ino:
@@ -86,9 +95,9 @@ def _owner(handle: int) -> dict:
         return {}
 
 
-def _taken(path: pathlib.Path, owner: dict) -> errors.InputError:
+def _taken(path: pathlib.Path, owner: dict, doing: str, parameter: str) -> errors.InputError:
     return errors.InputError(
-        f"workdir={str(path.parent)!r}: process {owner.get('pid', '?')} on "
-        f"{owner.get('host', 'this host')} trains in this folder. Wait for it, choose another "
-        f"workdir, or, if it is gone, remove {str(path)!r}."
+        f"{parameter}={str(path.parent)!r}: process {owner.get('pid', '?')} on "
+        f"{owner.get('host', 'this host')} {doing}. Wait for it, choose another "
+        f"folder, or, if it is gone, remove {str(path)!r}."
     )
