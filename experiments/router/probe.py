@@ -18,7 +18,6 @@ from wxjax.evaluate.runner import Restorer
 from wxjax.recipes import evidence
 from wxjax.systems.moei import router
 
-VALIDATION = (*embedded.SPLITS["val_router"], *embedded.SPLITS["val_calib"])
 COUNT = 240
 
 
@@ -30,8 +29,7 @@ def main() -> None:
     data = get_config().data
     fitted = {name: read(sources.open(data, name)) for name in ("train", "router")}
     seen = {name: read(examples(name)) for name in ("val_router", "val_calib", "test")}
-    with unittest.mock.patch.dict(embedded.SPLITS, {"composed": VALIDATION, "skies": VALIDATION}):
-        seen |= {name: read(composed(name)) for name in ("composed", "skies")}
+    seen["composed"], seen["skies"] = read(composed(open=0.0)), read(composed(open=1.0))
     found = {}
     for splits in (("train",), ("router",), ("train", "router")):
         x, kind = (np.concatenate(parts) for parts in zip(*map(fitted.get, splits), strict=True))
@@ -60,20 +58,14 @@ def examples(split: str):
     return embedded.Embedded(split, crop=data.eval_crop, count=count)
 
 
-def composed(split: str):
-    """Scenes of the validation photographs: as in training, or all under a wide sky."""
-    if split == "skies":
-        with unittest.mock.patch.object(embedded, "OPEN", 1.0):
-            return list(compositions(split))
-    return list(compositions(split))
-
-
-def compositions(split: str):
-    with unittest.mock.patch.dict(embedded.COUNTS, {split: COUNT}):
-        source = embedded.Embedded(split, crop=get_config().data.eval_crop)
-        source.composed, source.split = True, "router" if split == "skies" else split
+def composed(open: float):
+    """Scenes of the validation photographs as in training, `open` of them under a wide sky."""
+    splits = {"composed": embedded.SPLITS["val_router"] + embedded.SPLITS["val_calib"]}
+    with unittest.mock.patch.dict(embedded.SPLITS, splits):
+        source = embedded.Embedded("composed", crop=get_config().data.eval_crop, count=COUNT)
+        source.composed, source.open = True, open
         source._plans = [source._plan(i) for i in range(COUNT)]
-        yield from (source[i] for i in range(COUNT))
+        return [source[i] for i in range(COUNT)]
 
 
 def read(source) -> tuple[np.ndarray, np.ndarray]:

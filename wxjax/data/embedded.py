@@ -139,6 +139,7 @@ class Embedded:
             raise errors.bad("data.crop", crop, "expected 16 to 256: the photographs are small")
         self.seed, self.crop = seed, crop
         self.composed = SPLITS[self.split] is TRAINING
+        self.open = OPEN if self.split == "router" else 0.0
         self._plans = [self._plan(i) for i in range(self.count)]
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -238,9 +239,8 @@ class Embedded:
         cut = np.s_[top : top + h, left : left + w]
         target = _resize(photograph(plan["photo"])[cut], plan["size"])
         if self.composed:
-            wide = OPEN if self.split == "router" else 0.0
             rng = np.random.default_rng([*plan["key"], 2])
-            target = scene.compose(target, self._patch, rng, wide)
+            target = scene.compose(target, self._patch, rng, self.open)
         depth = distance(plan["photo"])
         if depth is not None:
             depth = _resize(depth[cut], plan["size"])
