@@ -26,6 +26,7 @@ examples:
   wxjax evaluate --data=DIR --workdir=runs/moei
 """
 
+import os
 import pathlib
 import sys
 
@@ -35,17 +36,18 @@ from wxjax import errors
 def run(argv: list[str] | None = None) -> None:
     """The console script: parses, dispatches, and turns a user's slip into one line."""
     argv = list(sys.argv if argv is None else argv)
-    if "--help" in argv[1:] or "-h" in argv[1:]:
-        print(help_text(argv))
-        return
-    from wxjax import commands
-
     try:
+        if "--help" in argv[1:] or "-h" in argv[1:]:
+            print(help_text(argv), flush=True)
+            return
+        from wxjax import commands
+
         commands.main(argv)
     except errors.InputError as error:
         print(f"wxjax: {error}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:
+    except BrokenPipeError:  # `| head` has seen enough; nothing is left to flush at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
 
