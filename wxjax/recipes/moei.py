@@ -15,7 +15,7 @@ from wxjax import errors, files
 from wxjax import task as tasks
 from wxjax.data import embedded, sources
 from wxjax.evaluate import runner
-from wxjax.metrics import calibration
+from wxjax.metrics import calibration, restoration
 from wxjax.nn import experts
 from wxjax.recipes import evidence, stages
 from wxjax.systems.moei import router as routers
@@ -152,7 +152,7 @@ def look(config, variables, source, folder: pathlib.Path) -> runner.Seen:
         protocol=config.evaluate.protocol,
         total=len(source),
         label=f"experts on {folder.name}",
-        measure=moei.squared_error,
+        measure=restoration.squared_error,
         actual=False,
     )
     files.write_jsonl(folder / "per_image.jsonl", found.rows)

@@ -9,19 +9,16 @@
 """
 
 import functools
-import math
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import FrozenConfigDict
 
 from wxjax import errors
 from wxjax.losses import terms
-from wxjax.metrics import perceptual, protocols, statistics
+from wxjax.metrics import restoration
 from wxjax.nn import experts
-from wxjax.ops import color
 from wxjax.systems.moei import reading, stream
 from wxjax.systems.moei import router as routers
 from wxjax.systems.moei.backbone import Backbone
@@ -56,9 +53,11 @@ def make(config) -> Task:
         loss=loss,
         predict=functools.partial(predict, engine),
         measure=functools.partial(
-            measure, protocol=config.evaluate.protocol, crop_border=config.evaluate.crop_border
+            restoration.measure,
+            protocol=config.evaluate.protocol,
+            crop_border=config.evaluate.crop_border,
         ),
-        summarize=summarize,
+        summarize=restoration.summarize,
         parts=stream.make(engine),
         prepare=functools.partial(stream.tables, engine),
     )
@@ -160,50 +159,3 @@ def predict(engine: Engine, variables, batch: Mapping) -> dict:
     if "tiles" in batch:
         return restore_tiles(engine, variables, batch)
     return restore_images(engine, variables, batch["image"], batch.get("force", -1))
-
-
-def measure(outputs, batch, *, protocol: str, crop_border: int) -> dict[str, np.ndarray]:
-    """PSNR, SSIM, MSE and LPIPS of each example, on the 8-bit picture that is written.
-
-    A single target stands for all images, and its share of the work is done once.
-    """
-    pictures, truths = ([eight_bits(x) for x in v] for v in (outputs["image"], batch["target"]))
-    groups = [pictures] if len(truths) == 1 else [[picture] for picture in pictures]
-    found = []
-    for group, truth in zip(groups, truths, strict=True):
-        scores = protocols.measure_all(group, truth, protocol, crop_border)
-        far = perceptual.distances(group, truth)
-        found += [{**score, "lpips": d} for score, d in zip(scores, far, strict=True)]
-    return {name: np.array([x[name] for x in found]) for name in ("psnr", "ssim", "mse", "lpips")}
-
-
-def squared_error(outputs, batch) -> dict[str, np.ndarray]:
-    """MSE alone, on the 8-bit picture: all that soft labels and calibration need."""
-    images = outputs["image"]
-    pairs = zip(images, np.broadcast_to(batch["target"], np.shape(images)), strict=True)
-    errors_ = [eight_bits(a) / 255.0 - eight_bits(b) / 255.0 for a, b in pairs]
-    return {"mse": np.asarray([np.mean(error**2) for error in errors_])}
-
-
-def eight_bits(image) -> np.ndarray:
-    """uint8 as is; float images clipped and rounded as a file would be."""
-    image = np.asarray(image)
-    return image if image.dtype == np.uint8 else np.asarray(color.round_to_uint8(image))
-
-
-def summarize(rows: list[dict]) -> dict[str, float]:
-    """Means a degradation, and their mean over degradations (macro)."""
-    metrics = [name for name in ("psnr", "ssim", "lpips") if name in rows[0]["metrics"]]
-    out = {}
-    for name in metrics:
-        means = {}
-        for kind in sorted({row["degradation"] for row in rows}):
-            values = [row["metrics"][name] for row in rows if row["degradation"] == kind]
-            finite = [v for v in values if v is not None and math.isfinite(v)]
-            if finite:
-                means[kind] = float(np.mean(finite))
-        out |= {f"{name}_{kind}": mean for kind, mean in means.items()}
-        out[f"{name}_macro"] = float(np.mean(list(means.values())))
-    if "psnr_macro" in out and "lpips_macro" in out:
-        out["hmean"] = float(statistics.h_mean(out["psnr_macro"], out["lpips_macro"]))
-    return out
