@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import resource
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
@@ -15,6 +16,17 @@ import jax
 
 _CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
 jax.config.update("jax_compilation_cache_dir", str(_CACHE / "wxjax" / "tests"))
+
+_MOST = 3 * 2**20  # KiB
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_programs():
+    """Forgets compiled programs between files once they have filled the memory."""
+    yield
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _MOST:
+        jax.clear_caches()
+
 
 SHARED = pathlib.Path(__file__).parents[2] / "shared"
 
