@@ -82,27 +82,27 @@ def get_config(size: str = "default") -> ConfigDict:
     )
     config.stages = dict(
         dense=common.training(
-            num_steps=2_000,
+            num_steps=1_100,
             ema_decay=0.995,
             log_every=25,
-            checkpoint=dict(every_steps=400, keep=2),
-            evaluate=dict(every_steps=400),
+            checkpoint=dict(every_steps=275, keep=2),
+            evaluate=dict(every_steps=550),
             optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=100),
         ),
         part1=common.training(
-            num_steps=300,
-            ema_decay=0.99,
+            num_steps=150,
+            ema_decay=0.98,
             log_every=25,
             checkpoint=dict(every_steps=150, keep=2),
-            evaluate=dict(every_steps=300),
+            evaluate=dict(every_steps=150),
             optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=20),
         ),
         part2=common.training(
-            num_steps=100,
-            ema_decay=0.99,
+            num_steps=50,
+            ema_decay=0.95,
             log_every=25,
-            checkpoint=dict(every_steps=100, keep=2),
-            evaluate=dict(every_steps=100),
+            checkpoint=dict(every_steps=50, keep=2),
+            evaluate=dict(every_steps=50),
             optimizer=common.optimizer(learning_rate=1e-4, warmup_steps=5),
         ),
         router=common.training(
