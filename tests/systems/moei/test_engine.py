@@ -30,7 +30,7 @@ def build(where="decoder", shell="adapter", kind="mlp", **tiles):
         experts.unflatten({n: x * (0.5 + k) if n in owned else x for n, x in flat.items()})
         for k in range(4)
     ]
-    empty = {"vector": np.zeros((1, 16 + 3 * 24)), "grid": np.zeros((1, 8, 8, 16))}
+    empty = {"vector": np.zeros((1, reading.features([8, 16]))), "grid": np.zeros((1, 8, 8, 16))}
     gate = task.init_router(built.router, KEY, empty)["params"]["router"]
     gate = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(KEY, x.shape), gate)
     shared = experts.unflatten({n: x for n, x in flat.items() if "/shell" not in n})

@@ -15,12 +15,12 @@ from wxjax.ops import moments
 from wxjax.systems.moei import signs
 
 
-def look(images: Float[Array, "n s s 3"], maps: Sequence[Array]) -> list[Float[Array, "n 3 c"]]:
+def look(images: Float[Array, "n s s 3"], maps: Sequence[Array]) -> list[Float[Array, "n 3 _"]]:
     """Central moments of each map of the encoder, and last of the picture's own maps."""
     return [*(jax.vmap(moments.central)(x) for x in maps), signs.statistics(images)]
 
 
-def describe(parts: Sequence[Float[Array, "n 3 c"]], share: Float[Array, "n"]) -> Float[Array, "v"]:
+def describe(parts: Sequence[Float[Array, "n 3 _"]], share: Float[Array, "n"]) -> Float[Array, "v"]:
     """The statistics of a whole of which `look` saw the parts, `share` of it each."""
     *maps, picture = (moments.merge(part, share) for part in parts)
     return jnp.concatenate([*map(moments.describe, maps), signs.describe(picture)])
