@@ -42,7 +42,7 @@ def abstention(abstained: Bool[np.ndarray, "n"]) -> float:
 def entropy(p: Float[np.ndarray, "*n k"]) -> Float[np.ndarray, "*n"]:
     """-sum p log p in nats over the last axis, 0 log 0 = 0: 0 for one choice, log k for none."""
     p = np.asarray(p, np.float64)
-    return -np.sum(p * np.log(np.where(p > 0, p, 1)), -1)
+    return np.asarray(-np.sum(p * np.log(np.where(p > 0, p, 1)), -1))
 
 
 def soft(gates: Float[np.ndarray, "n k"], tau: float = 0.1) -> dict[str, Any]:

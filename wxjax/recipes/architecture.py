@@ -135,7 +135,7 @@ class Trainer:
         return {**candidate, "steps": steps, "map": values["ap"], "flops": cost["flops"]}
 
 
-def halve(trainer: Trainer, config: Any, rng: np.random.Generator) -> list[dict[str, Any]]:
+def halve(trainer: Any, config: Any, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Successive halving (Jamieson and Talwalkar, 2016): the best 1/eta go on, eta times longer."""
     seen: dict[str, dict[str, Any]] = {}
     for _ in range(100 * config.configs):

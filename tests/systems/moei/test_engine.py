@@ -71,7 +71,8 @@ def test_every_route_equals_the_whole_network_and_compiles_once(shell):
         found, said = run(image, index)
         agree(found, expected[0])
         assert int(said["route"][0]) == index
-        np.testing.assert_allclose(said["vector"], vector, rtol=1e-4, atol=1e-4)
+        mean = said["vector"][:, : vector.shape[1]]  # then statistics, see test_signs.py
+        np.testing.assert_allclose(mean, vector, rtol=1e-4, atol=1e-4)
     assert run.compiled._cache_size() == 1
 
 
