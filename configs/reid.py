@@ -124,7 +124,7 @@ def get_config(size: str = "default") -> ConfigDict:
         config.data.batch.update(identities=3, instances=2)
         config.model.features = 16
         config.study.update(variants=("moe", "mlp"), seeds=(0,))
-        config.federate.update(clients=2, rounds=2, steps=2, every=1)
+        config.federate.update(split="identity", clients=2, rounds=2, steps=2, every=1)
         config.shrink.update(ratios=(0.0, 0.5), fine_tune=2)
         config.search.update(configs=3, steps=2, generations=1, children=1)
         config.evaluate.update(batch_size=8, chunk=8, repeats=2)

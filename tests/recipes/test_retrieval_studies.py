@@ -42,14 +42,14 @@ def test_patterns_name_whole_parameters():
 
 
 def test_clients_are_cameras_or_shards():
-    people = Pedestrians("train", identities=8, takes=4)
+    people = Pedestrians("train", identities=12, takes=4)
     by_camera = federate.clients(people, "camera", 0, 0)
     assert [set(c.cameras) for c in by_camera][:2] == [{0}, {1}]
     shards = federate.clients(people, "identity", 2, 0)
     assert not set(shards[0].pids) & set(shards[1].pids)
     assert sum(map(len, shards)) == len(people)
     with pytest.raises(errors.InputError, match="has 1 identities with two shots"):
-        federate.clients(people, "identity", 8, 0)
+        federate.clients(people, "identity", 12, 0)
     with pytest.raises(errors.InputError, match="camera, identity"):
         federate.clients(people, "city", 6, 0)
 

@@ -201,9 +201,14 @@ class View(NamedTuple):
     start: Array
 
 
+def of_codec(params: Any) -> Any:
+    """The codec's parameters; stored weights have no entry where a codec has none."""
+    return params.get("codec", {})
+
+
 def look(model: Model, variables: Mapping, large: Float[Array, "b H W c"]) -> View:
     encoded = codecs.encode(
-        model.codec, variables["params"]["codec"], large, multiple=model.multiple
+        model.codec, of_codec(variables["params"]), large, multiple=model.multiple
     )
     cond = whitening.condition(statistics(variables), encoded.z)
     start = encoded.z if model.coordinates == "raw" else jnp.zeros_like(encoded.z)
@@ -251,7 +256,7 @@ def picture(
 ) -> Float[Array, "b H W c"]:
     """The image of coordinates u, in [-1, 1], not clipped."""
     params, z = variables["params"], to_latent(model, variables, view, u)
-    x = codecs.decode(model.codec, params["codec"], z, view.side, size)
+    x = codecs.decode(model.codec, of_codec(params), z, view.side, size)
     if model.kind == "plan_c":
         shown = whitening.condition(statistics(variables), z)
         more = decoder(model).apply({"params": params["decoder"]}, shown)
