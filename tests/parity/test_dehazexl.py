@@ -19,7 +19,7 @@ from tests.conftest import SHARED
 from wxjax.interop import dehazexl, torch_weights
 from wxjax.losses import pixel
 from wxjax.nn import attention, experts, hyper
-from wxjax.systems.moei import backbone
+from wxjax.systems.moei import backbone, bottleneck
 
 FIXTURES = SHARED / "fixtures"
 OUTPUT, INNER = 2e-4, 1e-4  # what the specification asks for
@@ -97,7 +97,7 @@ def run(model, variables, image):
     decoded = backbone.join(decoded, h // 256, w // 256)
     return {
         **{f"map{i}": first(m) for i, m in enumerate(maps)},
-        "tokens_in": projected + backbone.sincos(position, 768),
+        "tokens_in": projected + bottleneck.sincos(position, 768),
         "tokens_out": tokens,
         "up0": up.reshape(up.shape[0], -1, up.shape[-1]),
         "decoder": first(decoded),

@@ -10,7 +10,7 @@ from configs.moei import get_config
 from wxjax import errors
 from wxjax.nn import experts
 from wxjax.ops import tile
-from wxjax.systems.moei import backbone, engine, reading, router, task
+from wxjax.systems.moei import decoder, engine, reading, router, task
 
 KEY = jax.random.key(0)
 
@@ -183,7 +183,7 @@ def test_tiles_that_do_not_fit_the_model_are_refused(change, message):
 
 
 def test_the_pixel_head_adds_nothing_at_first_and_repeats_the_border():
-    head = backbone.PixelHead(width=4)
+    head = decoder.PixelHead(width=4)
     x, image = (jax.random.uniform(jax.random.fold_in(KEY, i), (1, 8, 8, 3)) for i in (0, 1))
     fresh = head.init(KEY, x, image)
     np.testing.assert_array_equal(head.apply(fresh, x, image), 0)
