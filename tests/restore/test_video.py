@@ -3,6 +3,7 @@
 import json
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +13,6 @@ from wxjax.data import video as io
 from wxjax.restore import film as film_job
 from wxjax.restore import photo, video
 
-av = pytest.importorskip("av")
 RNG = np.random.default_rng(0)
 
 
