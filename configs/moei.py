@@ -41,7 +41,9 @@ def get_config(size: str = "default") -> ConfigDict:
         crop=144,  # their side in pixels
         router_count=1_200,  # embedded set only: fresh compositions that the router learns on
         router_crop=128,
-        eval_count=90,  # embedded set only: examples of each split that is not trained on
+        val_router_count=60,  # embedded set only: examples that the calibration sees
+        val_calib_count=60,
+        eval_count=90,  # embedded set only: test examples
         eval_crop=256,
         augment="dihedral",
         emphasis=0.0,  # above 0: late in training, severe and edge-rich examples come more often
@@ -82,23 +84,23 @@ def get_config(size: str = "default") -> ConfigDict:
     )
     config.stages = dict(
         dense=common.training(
-            num_steps=1_100,
+            num_steps=850,
             ema_decay=0.995,
             log_every=25,
-            checkpoint=dict(every_steps=275, keep=2),
-            evaluate=dict(every_steps=550),
+            checkpoint=dict(every_steps=425, keep=2),
+            evaluate=dict(every_steps=425),
             optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=100),
         ),
         part1=common.training(
-            num_steps=150,
+            num_steps=120,
             ema_decay=0.98,
             log_every=25,
-            checkpoint=dict(every_steps=150, keep=2),
-            evaluate=dict(every_steps=150),
+            checkpoint=dict(every_steps=120, keep=2),
+            evaluate=dict(every_steps=120),
             optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=20),
         ),
         part2=common.training(
-            num_steps=50,
+            num_steps=0,  # left out: 25 s of compilation each for 50 steps that gain little
             ema_decay=0.95,
             log_every=25,
             checkpoint=dict(every_steps=50, keep=2),
@@ -106,12 +108,12 @@ def get_config(size: str = "default") -> ConfigDict:
             optimizer=common.optimizer(learning_rate=1e-4, warmup_steps=5),
         ),
         router=common.training(
-            num_steps=200,
+            num_steps=100,  # more, or faster, and the net learns the training photographs
             ema_decay=0.98,
             log_every=50,
-            checkpoint=dict(every_steps=200, keep=1),
-            evaluate=dict(every_steps=200),
-            optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=20, weight_decay=1e-2),
+            checkpoint=dict(every_steps=100, keep=1),
+            evaluate=dict(every_steps=100),
+            optimizer=common.optimizer(learning_rate=1e-4, warmup_steps=20, weight_decay=1e-2),
         ),
     )
     # Layers that an expert's fine-tuning unfreezes besides its shells, part by part.
@@ -129,7 +131,8 @@ def get_config(size: str = "default") -> ConfigDict:
         mse_scale="decibel",  # or unit (q ~ exp(-beta MSE)), relative (MSE over its mean)
         beta=50.0,
         decibels=0.5,
-        start=dict(count=3_000, strength=0.3),  # pictures a split for its logistic start; 0: none
+        labels=300,  # pictures on which every expert is tried; 0: the whole split
+        start=dict(count=3_000, strength=1.0),  # pictures a split for its logistic start; 0: none
         prior=0.8,  # share of a soft label that goes to the degradation's own expert
         max_abstention=0.10,
     )
@@ -144,6 +147,8 @@ def get_config(size: str = "default") -> ConfigDict:
             crop=48,
             router_count=12,
             router_crop=32,
+            val_router_count=9,
+            val_calib_count=9,
             eval_count=9,
             eval_crop=64,
         )
@@ -179,7 +184,7 @@ def get_config(size: str = "default") -> ConfigDict:
         )
         config.tiles.update(tile=512, overlap=64, batch_size=4)
         config.router.update(width=256, batch_size=256, dropout=0.1, prior=0.0)
-        config.router.start.count = 0
+        config.router.start.count = config.router.labels = 0
         config.losses = dict(
             haze=dict(charbonnier=1.0, ssim=0.05),
             rain=dict(charbonnier=1.0, edge=0.05, direction=0.02),

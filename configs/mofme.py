@@ -59,7 +59,7 @@ def get_config(size: str = "default") -> ConfigDict:
     config.balance = dict(switch=0.0, importance=0.0, load=0.0, z=0.0)
     config.stages = dict(
         network=common.training(
-            num_steps=3_000,
+            num_steps=1_500,
             ema_decay=0.995,
             log_every=25,
             checkpoint=dict(every_steps=500, keep=2),

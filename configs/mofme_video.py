@@ -37,6 +37,9 @@ def get_config(size: str = "default") -> ConfigDict:
         test_crop=256,
         test_frames=29,
         drift_crop=192,
+        choice_crop=144,  # clips on which a run decides whether the reference is worth it
+        choice_frames=16,
+        choice_count=8,
         augment="flip",
         emphasis=0.0,
     )
@@ -64,6 +67,9 @@ def get_config(size: str = "default") -> ConfigDict:
             test_crop=48,
             test_frames=4,
             drift_crop=32,
+            choice_crop=40,
+            choice_frames=4,
+            choice_count=2,
         )
         config.tiles.update(tile=64, overlap=16)
     if size == "paper":

@@ -5,7 +5,9 @@ import pathlib
 import resource
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+# Small programs, many of them: compiling well takes longer than running badly.
+CHEAP = "--xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=4 {CHEAP}"
 
 import pytest
 from jaxtyping import install_import_hook

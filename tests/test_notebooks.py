@@ -23,7 +23,6 @@ def execute(name: str, folder: pathlib.Path, change, monkeypatch) -> list:
         cell.source = change(cell.source)
     for key, value in environment().items():
         monkeypatch.setenv(key, value)
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
     return notebook.cells
 

@@ -65,7 +65,7 @@ def define(values: flags.FlagValues) -> None:
     integer("steps", 50, "Gradients along the path.", lower_bound=1, flag_values=values)
     string("gallery", None, "Folder of shots that search ranks.", flag_values=values)
     integer("top", 10, "Results of search.", lower_bound=1, flag_values=values)
-    boolean("reference", True, "Video: remember the frame before.", flag_values=values)
+    boolean("reference", None, "Video: remember the frame before.", flag_values=values)
     boolean("scene-reset", True, "Video: forget it at a scene's cut.", flag_values=values)
     integer("reset-every", 0, "Video: and every so many frames.", lower_bound=0, flag_values=values)
     string("time", None, "Hours to render: 18.25, 6,7.5 or 0:23.5:0.5.", flag_values=values)

@@ -18,6 +18,7 @@ from wxjax.data import clips
 from wxjax.evaluate import streaming
 from wxjax.metrics import temporal
 from wxjax.recipes import single, stages
+from wxjax.recipes.video import psnr
 
 ROWS = {"withheld": (False, False), "left": (True, False), "carried": (True, True)}
 HERE = pathlib.Path("experiments/mofme_video")
@@ -31,12 +32,6 @@ def streamers(config: ConfigDict, variables) -> dict[str, streaming.Streamer]:
         changed.video.align = {**config.video.get("align", {}), "follow": follow}
         out[name] = streaming.Streamer(tasks.load(changed), variables, remember)
     return out
-
-
-def psnr(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Of every frame."""
-    gap = (clip.astype(np.float32) - truth) / 255
-    return -10 * np.log10(np.mean(gap**2, (1, 2, 3)) + 1e-10)
 
 
 def measure(rows: dict[str, streaming.Streamer], example: dict) -> dict[str, dict]:

@@ -249,3 +249,10 @@ def test_the_real_pairs_beside_the_project_are_read(real_data):
     small = next(i for i, row in enumerate(source.rows) if "r100l" in row.id)
     example = source[small]
     assert example["image"].shape == example["target"].shape and example["kind"] == "rain"
+
+
+def test_a_spread_is_even_and_never_more_than_there_is():
+    source = [{"id": letter} for letter in "abcdefghij"]
+    chosen = sources.spread(source, 4)
+    assert [chosen[i]["id"] for i in range(len(chosen))] == ["a", "d", "g", "j"]
+    assert sources.spread(source, 0) is source and sources.spread(source, 10) is source

@@ -140,3 +140,20 @@ def test_tables_are_computed_once_a_checkpoint_and_are_what_they_replace():
     plain = parts.look(built, variables, 0, tiles)["tokens"]
     read = parts.look(built, {**prepared, "params": spoilt}, 0, tiles)["tokens"]
     np.testing.assert_allclose(read, plain, atol=1e-5)
+
+
+def test_kept_maps_come_back_in_their_batches_or_in_others():
+    batches = [np.arange(6.0).reshape(3, 2), np.arange(6.0, 12).reshape(3, 2)]
+    for on_device in (False, True):
+        maps = stream.Maps(on_device)
+        maps.put(range(0, 3), [jnp.asarray(batches[0])])
+        maps.put(range(3, 5), [jnp.asarray(batches[1])])  # its third row is padding
+        whole = maps.get(range(0, 3), 3)[0]
+        assert isinstance(whole, jax.Array) == on_device
+        np.testing.assert_array_equal(whole, batches[0])
+        np.testing.assert_array_equal(maps.get(range(3, 5), 3)[0][:2], batches[1][:2])
+        crossing = maps.get(range(2, 4), 4)[0]
+        np.testing.assert_array_equal(crossing, [[4, 5], [6, 7], [0, 0], [0, 0]])
+        maps.drop(range(0, 3))
+        with pytest.raises(KeyError):
+            maps.get(range(0, 3), 3)

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.conftest import CHEAP
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -25,8 +27,9 @@ def wxjax(*words, cwd, timeout=600, **kwargs) -> subprocess.CompletedProcess:
 
 def environment() -> dict:
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
-    env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    env = dict(os.environ)
     env |= {
+        "XLA_FLAGS": CHEAP,
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(cache / "wxjax" / "tests"),

@@ -41,7 +41,7 @@ def test_a_run_measures_with_and_without_the_frame_before_and_reports(place):
 
 
 def test_a_film_is_restored_and_what_a_flag_says_is_done(place):
-    done = wxjax("restore", "clip.mp4", "--out=out", "--model=run", cwd=place)
+    done = wxjax("restore", "clip.mp4", "--out=out", "--model=run", "--reference", cwd=place)
     assert done.returncode == 0, done.stderr[-3000:]
     made = place / "out" / "clip.mp4"
     assert len(list(io.read(made))) == 8
@@ -54,6 +54,16 @@ def test_a_film_is_restored_and_what_a_flag_says_is_done(place):
     assert done.returncode == 0, done.stderr[-3000:]
     notes = files.read_jsonl(place / "alone" / "clip.mp4.frames.jsonl")
     assert not any(note["referenced"] for note in notes)
+
+
+def test_a_run_decides_by_itself_whether_it_remembers(place):
+    choice = files.read_json(place / "run" / "system" / "weights.json")["reference"]
+    assert choice["kept"] == (choice["video"] > choice["frame"]) and choice["clips"] == 2
+    done = wxjax("restore", "clip.mp4", "--out=chosen", "--model=run", cwd=place)
+    assert done.returncode == 0, done.stderr[-3000:]
+    notes = files.read_jsonl(place / "chosen" / "clip.mp4.frames.jsonl")
+    assert [note["referenced"] for note in notes][1:] == [choice["kept"]] * 7
+    assert "restore follows" in (place / "run" / "report.md").read_text()
 
 
 def test_a_job_that_is_killed_gives_the_same_file(place):

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+from tests.conftest import CHEAP
 from tests.train import toy
 from wxjax import errors, lock
 from wxjax.train import checkpoint, manifest, signals
@@ -21,7 +22,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def start(workdir, sleep=0.0, **extra):
     """The toy run in a process of its own."""
-    env = {**os.environ, "TOY_SLEEP": str(sleep), "JAX_COMPILATION_CACHE_DIR": "", "XLA_FLAGS": ""}
+    env = {
+        **os.environ,
+        "TOY_SLEEP": str(sleep),
+        "JAX_COMPILATION_CACHE_DIR": "",
+        "XLA_FLAGS": CHEAP,
+    }
     call = [sys.executable, "-m", "tests.train.toy", str(workdir), repr(extra)]
     return subprocess.Popen(call, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
 

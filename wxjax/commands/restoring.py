@@ -11,7 +11,7 @@ from wxjax.settings import Call
 
 def restore(call: Call) -> None:
     """wxjax restore FILE|DIR ... --out=DIR [--workdir=DIR] [--model=DIR|identity] [--overwrite]
-    [--memory=8GiB] [--devices=N] [--noreference] [--noscene-reset] [--reset-every=N]
+    [--memory=8GiB] [--devices=N] [--[no]reference] [--noscene-reset] [--reset-every=N]
 
     Cleans photographs: JPEG, PNG, TIFF, WebP in, the same kind out, with profile, EXIF,
     depth and alpha kept, and a JSON record beside each. Folders are mirrored; a broken
@@ -20,9 +20,9 @@ def restore(call: Call) -> None:
 
     Films (.mp4 .m4v .mov .mkv .webm) frame by frame, times, depth, colour tags and sound
     kept; with a video network (configs/mofme_video.py) each frame sees the one restored
-    before, and a folder is the frames of one film. Killed, a film goes on from its last
-    complete segment. --noreference restores frame by frame, --noscene-reset keeps the
-    reference over a cut.
+    before, if that was worth it on the run's own clips, and a folder is the frames of one
+    film. Killed, a film goes on from its last complete segment. --noreference restores
+    frame by frame, --reference never does, --noscene-reset keeps the reference over a cut.
 
     With an infrared model (configs/irsr.py) frames come out four times as large, 16-bit ones
     at 16 bits, grey ones grey; the network works on brightness, colours are interpolated.

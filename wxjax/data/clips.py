@@ -199,18 +199,19 @@ def open(config: Any, split: str):
             split,
             seed=config.seed if train else 0,
             crop=config.crop if train else config.get(f"{split}_crop", config.eval_crop),
-            count=config.count if train else config.eval_count,
+            count=config.count if train else config.get(f"{split}_count", config.eval_count),
             frames=config.frames if train else config.get(f"{split}_frames", config.frames),
         )
     if config.name != "path":
         raise errors.unknown("config.data.name", config.name, NAMES)
-    return Folder(within(scan(config.root), split), config.frames if split != "test" else 0)
+    frames = {"test": 0, "choice": config.get("choice_frames", 0)}.get(split, config.frames)
+    return Folder(within(scan(config.root), split), frames)
 
 
 def within(found: Sequence[Film], split: str) -> list[Film]:
     """The clips of one split: of train, one in ten is for validation."""
     held = {film.name for i, film in enumerate(_named(found, "train")) if i % HELD_OUT == 0}
-    if split in ("train", "val_router"):
+    if split in ("train", "val_router", "choice"):
         chosen = [f for f in _named(found, "train") if (f.name in held) == (split != "train")]
     else:
         chosen = _named(found, "test")

@@ -37,7 +37,13 @@ FILMS = {
     "carphone": Film("carphone_pristine.mp4"),
     "bikes": Film("bikes.mp4"),
 }
-SPLITS = {"train": ("bunny", "carphone"), "val_router": (), "test": ("bikes",), "drift": ()}
+SPLITS = {
+    "train": ("bunny", "carphone"),
+    "val_router": (),
+    "choice": ("bunny", "carphone"),
+    "test": ("bikes",),
+    "drift": (),
+}
 PHOTOGRAPHS = {"train": embedded.TRAINING, "val_router": ("chelsea", "camera")}
 STARTS = (0, 140, 190)  # of the test clips in the film, each within one scene
 DRIFT = ("china", 200, (0.4, 1.0))  # a photograph, frames, pixels a frame down and right
@@ -77,7 +83,8 @@ class Clips:
 
     train: `frames` frames of a film, or of a pan over a composed photograph, [crop, crop];
     val_router: pans over other photographs; test: three excerpts of a film that training
-    never sees, its middle [crop, 3/2 crop]; drift: 200 frames of one pan without a cut.
+    never sees, its middle [crop, 3/2 crop]; drift: 200 frames of one pan without a cut;
+    choice: longer windows of the training films, under snow that training never saw.
 
     Raises:
       InputError: for an unknown split.
@@ -136,7 +143,8 @@ class Clips:
         elif self.split == "drift":
             clean, strength = self._drift(), 0.5
         else:
-            real = SPLITS[self.split] and rng.random() < REAL
+            share = 1.0 if self.split == "choice" else REAL
+            real = SPLITS[self.split] and rng.random() < share
             clean = self._cutting(rng) if real else self._pan(rng)
             strength = float(rng.uniform())
         return snowfall.degrade(clean, rng, strength)[0], clean, strength

@@ -270,6 +270,14 @@ def only(source: Any, degradations: Sequence[str] | str):
     return Selection(source, found)
 
 
+def spread(source: Any, count: int):
+    """At most `count` examples, evenly over the whole; 0 is all of them."""
+    if not 0 < count < len(source):
+        return source
+    picks = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
+    return Selection(source, picks.tolist())
+
+
 def tfds(builder: str, split: str, data_dir: os.PathLike | str):
     """A prepared TFDS data set with `image` and `target`, read without TensorFlow."""
     if builder not in BUILDERS:

@@ -7,6 +7,7 @@ there is no room for the maps, the second pass looks again.
 """
 
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -74,7 +75,7 @@ class Streamer(Programs):
         if not self.parts.local:
             whole = flat[: grid.height * grid.width].reshape(grid.height, grid.width, d)
             canvas = Canvas(grid, whole, self.settings.blend)
-        maps, moments = [], []
+        maps, moments = Maps(on_device=jax.default_backend() != "cpu"), []
 
         def store(numbers, said):
             tokens = np.asarray(said["tokens"])
@@ -86,8 +87,7 @@ class Streamer(Programs):
                     canvas.add(values)
             moments.append([np.asarray(x)[: len(numbers)] for x in said["moments"]])
             if self.way.keep:
-                kept = [np.asarray(x) for x in said["maps"]]
-                maps.extend([x[i] for x in kept] for i in range(len(numbers)))
+                maps.put(numbers, said["maps"])
 
         self._each(cover, "look", lambda tiles, _: (route, tiles), store, image)
         if canvas is not None:
@@ -146,16 +146,13 @@ class Streamer(Programs):
                     tokens[i] = rows[y : y + k, x : x + k]
             if maps is None:
                 return route, tokens, tiles
-            chosen = zip(*(maps[number] for number in numbers), strict=True)
-            stacked = [stack(parts, len(tiles)) for parts in chosen]
-            return route, tokens, tiles, stacked
+            return route, tokens, tiles, maps.get(numbers, len(tiles))
 
         def store(numbers, said):
             for values in np.asarray(said)[: len(numbers)]:
                 canvas.add(values)
             if maps is not None:
-                for number in numbers:
-                    maps[number] = None  # a skip is needed once
+                maps.drop(numbers)  # a skip is needed once
 
         self._each(cover, "finish", arguments, store, image)
         return canvas.close()
@@ -174,6 +171,37 @@ class Streamer(Programs):
                 self.way = fewer(self.way, error)
                 continue
             done += size
+
+
+class Maps:
+    """The encoder's maps of an image's tiles, kept in the batches that they came in.
+
+    On an accelerator they stay on the device: at 3840x2160 the way to the host and back took
+    five times as long as the network (experiments/bench/dehazexl_gpu.md).
+    """
+
+    def __init__(self, on_device: bool):
+        self._on_device = on_device
+        self._held: dict[int, tuple[list, int]] = {}  # tile -> its batch, its row there
+
+    def put(self, numbers: Iterable[int], batch: Iterable[Any]) -> None:
+        """Maps `[b ...]` of the tiles `numbers`, and of padding after them."""
+        batch = [x if self._on_device else np.asarray(x) for x in batch]
+        self._held |= {number: (batch, row) for row, number in enumerate(numbers)}
+
+    def get(self, numbers: Sequence[int], size: int) -> list[Any]:
+        """Maps `[size ...]` of these tiles: their batch as it came, where they are one."""
+        chosen = [self._held[number] for number in numbers]
+        batch = chosen[0][0]
+        rows = [row for held, row in chosen if held is batch]
+        if rows == list(range(len(numbers))) and len(batch[0]) == size:
+            return batch
+        return [stack([held[i][row] for held, row in chosen], size) for i in range(len(batch))]
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Their memory returns with the last tile of a batch."""
+        for number in numbers:
+            self._held.pop(number)
 
 
 def abstract(x: Any) -> jax.ShapeDtypeStruct:

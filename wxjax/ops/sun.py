@@ -30,7 +30,7 @@ def _radians(degrees):
     return degrees * (3.141592653589793 / 180)
 
 
-def lamp(hour, lights: Sequence[Sequence[float]], period: float = 24.0):
+def lamp(hour, lights: Sequence[Sequence[float | int]], period: float = 24.0):
     """1 where a lamp burns: within one of `lights` (on, off), each switch included; else 0."""
     xp = hour.__array_namespace__()
     burns = xp.zeros_like(hour)
@@ -45,7 +45,7 @@ def features(
     latitude=40.0,
     declination=0.0,
     shift=0.0,
-    lights: Sequence[Sequence[float]] = ((18.1, 5.9),),
+    lights: Sequence[Sequence[float | int]] = ((18.1, 5.9),),
     period: float = 24.0,
 ):
     """What the light of a scene depends on, `[* 7]`: smooth in the hour but for the lamps.

@@ -21,7 +21,7 @@ from wxjax.recipes import evidence, stages
 from wxjax.report import frames as report
 from wxjax.systems.irsr import baselines
 from wxjax.systems.irsr import model as models
-from wxjax.train import weights
+from wxjax.train import once, weights
 
 FITTED = 24  # batches that statistics and linear filters are taken from
 
@@ -55,7 +55,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
 def begin(config: ConfigDict, source: Any) -> dict:
     """Start values: drawn, with the bands' statistics of the training set, or fitted."""
     task = tasks.load(stages.stage_config(config, config.stage, config.stage))
-    variables = jax.device_get(jax.jit(task.init)(evidence.key(config), {}))
+    variables = jax.device_get(once.jit(task.init)(evidence.key(config), {}))
     if config.model.kind == "linear":
         pairs = ((2 * small - 1, 2 * large - 1) for small, large in sample(config, source))
         variables["params"]["net"] = baselines.fit(pairs, config.data.scale)

@@ -22,7 +22,7 @@ from wxjax.systems.moei import router as routers
 from wxjax.systems.moei import task as moei
 from wxjax.systems.moei.task import EXPERTS
 from wxjax.task import DEGRADATIONS
-from wxjax.train import weights
+from wxjax.train import once, weights
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -33,10 +33,12 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     system = workdir / "system"
     if not (system / "weights.json").exists():
         dense = train_dense(config, load("train"), load("val_router"), workdir)
-        parts = [train_expert(config, dense, kind, load, workdir) for kind in DEGRADATIONS]
+        shelled = with_shells(config, dense)
+        parts = [train_expert(config, shelled, kind, load, workdir) for kind in DEGRADATIONS]
         unified = train_unified(config, dense, load, workdir)
-        variables = assemble(config, dense, [unified, *parts])
-        seen = look(config, variables, load(router_split(config)), workdir / "router" / "labels")
+        variables = assemble(config, shelled, dense, [unified, *parts])
+        labelled = sources.spread(load(router_split(config)), config.router.get("labels", 0))
+        seen = look(config, variables, labelled, workdir / "router" / "labels")
         start = fit_start(config, [load("train"), load(router_split(config))])
         router = train_router(config, seen, workdir, start)
         variables["params"]["router"] = router["params"]["router"]
@@ -56,12 +58,16 @@ def train_dense(config, source, held_out, workdir) -> dict:
     return stages.train(stage, source, workdir / "dense", name="dense", validation=check)
 
 
-def train_expert(config, dense, degradation, load, workdir) -> dict:
-    """Shells and top layers on one degradation, then a few more layers at a lower rate."""
+def train_expert(config, variables, degradation, load, workdir) -> dict:
+    """Shells and top layers on one degradation, then a few more layers at a lower rate.
+
+    A part of no steps is left out, and its layers stay as they are.
+    """
     name = EXPERTS[DEGRADATIONS.index(degradation)]
     source = sources.only(load("train"), degradation)
-    variables = with_shells(config, dense)
     for part, unfrozen in patterns(config).items():
+        if config.stages[part].num_steps == 0:
+            continue
         stage = stages.stage_config(config, name, part)
         stage.optimizer.frozen = (all_but(unfrozen, shells=True),)
         variables = stages.train(
@@ -83,6 +89,8 @@ def train_unified(config, dense, load, workdir) -> dict:
 def patterns(config) -> dict[str, tuple[str, ...]]:
     """Unfrozen layers a part; the second part keeps those of the first."""
     first, second = tuple(config.unfrozen.part1), tuple(config.unfrozen.part2)
+    if config.stages.part2.num_steps == 0:
+        second = ()
     return {"part1": first, "part2": first + second}
 
 
@@ -95,20 +103,22 @@ def all_but(unfrozen: tuple[str, ...], *, shells: bool) -> str:
 def with_shells(config, dense) -> dict:
     """Dense's leaves, and fresh shells that change nothing yet."""
     engine = moei.make_engine(config)
-    fresh = moei.init_backbone(engine.shelled, evidence.key(config), {})["params"]["backbone"]
+    draw = once.jit(lambda key: moei.init_backbone(engine.shelled, key, {}))
+    fresh = jax.device_get(draw(evidence.key(config)))["params"]["backbone"]
     shared = experts.flatten(dense["params"]["backbone"])
     return {"params": {"backbone": experts.unflatten({**experts.flatten(fresh), **shared})}}
 
 
-def assemble(config, dense, parts) -> dict:
+def assemble(config, shelled, dense, parts) -> dict:
     """Shared backbone, stacked deltas (Dense-Unified first), and a router still untrained."""
-    shelled = experts.flatten(with_shells(config, dense)["params"]["backbone"])
+    shelled = experts.flatten(shelled["params"]["backbone"])
     whole = [
         experts.unflatten({**shelled, **experts.flatten(part["params"]["backbone"])})
         for part in parts
     ]
     task = tasks.load(stages.stage_config(config, "system", "router"))
-    variables = jax.device_get(task.init(evidence.key(config), {}))
+    draw = once.jit(lambda key: task.init(key, {}))
+    variables = jax.device_get(draw(evidence.key(config)))
     owned = list(experts.flatten(variables["params"]["experts"]))
     variables["params"]["backbone"] = dense["params"]["backbone"]
     variables["params"]["experts"] = jax.device_get(experts.stack(whole, owned))

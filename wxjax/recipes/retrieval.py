@@ -23,7 +23,7 @@ from wxjax.interop import clip, state_files
 from wxjax.metrics import routing
 from wxjax.recipes import evidence, retrieval_variants, stages
 from wxjax.systems.reid.sizes import sizes_of
-from wxjax.train import checkpoint, loop, manifest, weights
+from wxjax.train import checkpoint, loop, manifest, once, weights
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -86,10 +86,8 @@ def train(config: ConfigDict, workdir: pathlib.Path, name: str, seed: int, load:
 
 
 def start(task: Any, seed: int) -> dict:
-    """Fresh variables. A program that runs once: compiling it well takes XLA:CPU longer than
-    training a hundred steps, so it is not."""
-    cheap = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(lambda key: task.init(key, {}), compiler_options=cheap)(jax.random.key(seed))
+    """Fresh variables."""
+    return once.jit(lambda key: task.init(key, {}))(jax.random.key(seed))
 
 
 def pretrained(config: ConfigDict, variables: dict) -> dict:

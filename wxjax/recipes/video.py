@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from wxjax import errors, files
+from wxjax import task as tasks
 from wxjax.data import clips, films, sources
 from wxjax.evaluate import streaming
 from wxjax.metrics import temporal
@@ -19,6 +20,7 @@ from wxjax.recipes import evidence, single, stages
 from wxjax.report import clips as report
 from wxjax.train import weights
 
+CHOSEN = 12  # clips at most that decide about the reference
 FLAT = 20  # frames that the drift is told from, at the beginning and at the end
 
 
@@ -37,8 +39,39 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
             name=name,
             validation=validation_batch(load("val_router"), config.data.crops[0]),
         )
-        weights.save(folder, variables, evidence.provenance(config, load("train")))
+        about = evidence.provenance(config, load("train"))
+        about["reference"] = choose(config, variables, load("choice"))
+        weights.save(folder, variables, about)
     test(config, workdir, load("test"))
+
+
+def choose(config: ConfigDict, variables: Any, source: Any) -> dict[str, Any]:
+    """Whether the frame before is worth remembering: PSNR with and without, over whole clips.
+
+    Training sees three frames at a time; whether what is left in one frame grows in the next
+    shows after some more. A reference that costs more than it gains is not `kept`, and then
+    `restore` works frame by frame unless --reference asks for it.
+    """
+    task = tasks.load(stages.stage_config(config, config.stage, config.stage))
+    found = {}
+    for name, remember in (("frame", False), ("video", True)):
+        streamer = streaming.Streamer(task, variables, remember)
+        values = []
+        for example in (source[i] for i in range(min(len(source), CHOSEN))):
+            restored, _ = streaming.restore(streamer, example["image"])
+            values.append(psnr(restored, example["target"])[1:].mean())
+        found[name] = float(np.mean(values))
+    print(
+        f"reference: {found['video']:.2f} dB with the frame before, {found['frame']:.2f} dB "
+        f"without: {'kept' if found['video'] > found['frame'] else 'not used'}"
+    )
+    return {**found, "clips": len(values), "kept": found["video"] > found["frame"]}
+
+
+def psnr(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Of every frame `[t h w 3]`, 8 bits."""
+    gap = (clip.astype(np.float32) - truth) / 255
+    return -10 * np.log10(np.mean(gap**2, (1, 2, 3)) + 1e-10)
 
 
 def test(config: ConfigDict, workdir: pathlib.Path, source: Any) -> None:
@@ -140,17 +173,22 @@ def drift(config: ConfigDict, streamers: Mapping[str, Any], task: Any) -> dict |
     out: dict[str, Any] = {}
     for name, streamer in streamers.items():
         restored, _ = streaming.restore(streamer, example["image"])
-        gap = (restored.astype(np.float32) - example["target"]) / 255
-        psnr = -10 * np.log10(np.mean(gap**2, (1, 2, 3)) + 1e-10)
-        flat = min(FLAT, len(psnr) // 4)
-        change = float(psnr[-flat:].mean() - psnr[flat : 2 * flat].mean())
-        out[name] = {"psnr": np.round(psnr, 4).tolist(), "change": change}
+        values = psnr(restored, example["target"])
+        flat = min(FLAT, len(values) // 4)
+        change = float(values[-flat:].mean() - values[flat : 2 * flat].mean())
+        out[name] = {"psnr": np.round(values, 4).tolist(), "change": change}
     return out
 
 
-def streamer(config: ConfigDict, workdir: pathlib.Path, remember: bool = True):
-    """The network as a stream of frames, and its settings, for `restore/video.py`."""
+def streamer(config: ConfigDict, workdir: pathlib.Path, remember: bool | None = None):
+    """The network as a stream of frames, and its settings, for `restore/video.py`.
+
+    Args:
+      remember: the frame before; None: where the run's own clips said that it is worth it.
+    """
     task, variables, about = single.system(config, workdir)
+    if remember is None:
+        remember = about.get("reference", {}).get("kept", True)
     return streaming.Streamer(task, variables, remember), {
         "model": single.NAMES.get(config.system, config.system),
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),

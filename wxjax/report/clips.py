@@ -67,7 +67,7 @@ def tables(summary: Mapping) -> list[Table]:
         for name, entry in variants.items()
     ]
     clips = f"mean over frames of a clip, then {summary['clips']} clips"
-    note = f"Protocol {summary['protocol']}; {clips}."
+    note = f"Protocol {summary['protocol']}; {clips}.{choice(summary)}"
     found = [Table("Quality", header, rows, note)]
     header = ("", "Warping error ×1000 ↓", "tOF px ↓", "Difference ×1000 ↓")
     scaled = lambda value: None if value is None else 1000 * value
@@ -90,6 +90,18 @@ def tables(summary: Mapping) -> list[Table]:
         note = f"Last against early frames of {count}, one scene: below 0 the quality falls."
         found.append(Table("Drift", ("", "PSNR change, dB"), rows, note))
     return found
+
+
+def choice(summary: Mapping) -> str:
+    """What the run decided on clips of its own, and that `restore` follows."""
+    found = summary.get("reference")
+    if not found:
+        return ""
+    return (
+        f" On clips set apart to decide: {found['video']:.2f} dB with the frame before, "
+        f"{found['frame']:.2f} without; restore follows: "
+        f"{'it remembers' if found['kept'] else 'frame by frame'}."
+    )
 
 
 def experts(gates: Mapping) -> Table:

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from wxjax import errors, lock
 from wxjax import mesh as meshes
 from wxjax.task import Task
-from wxjax.train import checkpoint, manifest, optimizer, signals
+from wxjax.train import checkpoint, manifest, once, optimizer, signals
 from wxjax.train.progress import Bar
 from wxjax.train.session import Session
 from wxjax.train.state import TrainState
@@ -100,7 +100,7 @@ def train(
                 bar.say(f"goes on from step {found[0]}")
             else:
                 begin = create if given else lambda batch: create(task.init(key, batch))
-                state = jax.jit(begin, out_shardings=shardings)(given or example)
+                state = once.jit(begin, out_shardings=shardings)(given or example)
             about = found[1] if found else {}
             with Session(config, workdir, store, bar, held, requests, evaluate, about) as session:
                 return _run(state, step_fn, batches, mesh, session, config.num_steps)
