@@ -134,6 +134,7 @@ def get_config(size: str = "default") -> ConfigDict:
         labels=300,  # pictures on which every expert is tried; 0: the whole split
         start=dict(count=3_000, strength=1.0),  # pictures a split for its logistic start; 0: none
         prior=0.8,  # share of a soft label that goes to the degradation's own expert
+        lapses=True,  # calibration by a rate of lapses beside the temperature
         max_abstention=0.10,
     )
     config.tiles = dict(tile=256, overlap=32, blend="hann", mode="global", batch_size=1)
@@ -185,6 +186,7 @@ def get_config(size: str = "default") -> ConfigDict:
         config.tiles.update(tile=512, overlap=64, batch_size=4)
         config.router.update(width=256, batch_size=256, dropout=0.1, prior=0.0)
         config.router.start.count = config.router.labels = 0
+        config.router.lapses = False
         config.losses = dict(
             haze=dict(charbonnier=1.0, ssim=0.05),
             rain=dict(charbonnier=1.0, edge=0.05, direction=0.02),

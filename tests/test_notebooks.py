@@ -48,7 +48,7 @@ def test_the_restoring_notebook_shows_a_picture(folder, monkeypatch):
     shutil.rmtree(folder / "restored")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_video_notebook_cleans_a_film(folder, monkeypatch):
     def small(source):
         source = source.replace('SIZE = ""', 'SIZE = ":tiny"')
@@ -61,7 +61,7 @@ def test_the_video_notebook_cleans_a_film(folder, monkeypatch):
     assert any('"usage"' in o.get("text", "") for o in outputs)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_notebook_of_the_day_shows_an_evening(folder, monkeypatch):
     tiny = lambda s: s.replace('SIZE = ""', 'SIZE = ":tiny"')
     cells = execute("time_of_day.ipynb", folder, tiny, monkeypatch)
@@ -72,7 +72,7 @@ def test_the_notebook_of_the_day_shows_an_evening(folder, monkeypatch):
     assert any("<iframe" in "".join(o.get("data", {}).get("text/html", "")) for o in outputs)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_identity_notebook_ends_in_a_sheet(folder, monkeypatch):
     cells = execute(
         "reid.ipynb", folder, lambda s: s.replace('SIZE = ""', 'SIZE = ":tiny"'), monkeypatch
@@ -83,7 +83,7 @@ def test_the_identity_notebook_ends_in_a_sheet(folder, monkeypatch):
     assert any("image/png" in o.get("data", {}) for o in outputs)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_infrared_notebook_trains_and_enlarges_a_frame(folder, monkeypatch):
     sized = lambda s: s.replace('SIZE = ""', 'SIZE = ":tiny"').replace('"regression"', '"edsr"')
     cells = execute("infrared_sr.ipynb", folder, sized, monkeypatch)

@@ -67,6 +67,23 @@ def test_the_temperature_that_made_the_labels_is_found(true):
     assert found == pytest.approx(slow.x, rel=1e-4)
 
 
+def test_lapses_that_made_the_labels_are_found():
+    logits = RNG.normal(0, 3, (20_000, 3))
+    p = calibration.with_lapses(calibration.softmax(logits, 0.5), 0.3)
+    label = (RNG.random((20_000, 1)) > np.cumsum(p, 1)).sum(1).clip(0, 2)
+    temperature, rate = calibration.fit_lapses(logits, label)
+    assert rate == pytest.approx(0.3, abs=0.02) and temperature == pytest.approx(0.5, rel=0.15)
+    sure = calibration.softmax(logits, 0.5)
+    honest = calibration.with_lapses(sure, rate)
+    right = sure.argmax(-1) == label
+    assert calibration.ece(honest.max(-1), right) < 0.02 < calibration.ece(sure.max(-1), right)
+
+
+def test_without_lapses_it_is_the_temperature_alone():
+    logits, right = np.eye(3) * 5, np.arange(3)
+    assert calibration.fit_lapses(logits, right) == (0.02, 0.0)
+
+
 def test_the_temperature_has_ends():
     logits, right = np.eye(3) * 5, np.arange(3)
     assert calibration.fit_temperature(logits, right) == 0.02

@@ -92,7 +92,7 @@ def test_a_slip_is_one_line(view, words, message):
     assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_each_hour_left_out_in_turn_and_a_mask(tmp_path):
     rng = np.random.default_rng(0)
     base = rng.uniform(0.2, 1, (24, 32, 3))

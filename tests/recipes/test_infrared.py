@@ -105,7 +105,7 @@ def test_slips_are_one_line(place):
         assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_default_method_runs_from_training_to_one_and_four_steps(place):
     done = wxjax(TINY, "--workdir=diffusion", cwd=place)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -140,7 +140,7 @@ def small(place, monkeypatch):
     return config, folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_shrinking_says_what_it_costs(small):
     config, folder = small
     made = shrink.run(config, folder)
@@ -153,7 +153,7 @@ def test_shrinking_says_what_it_costs(small):
     assert files.read_json(folder / "shrink.json")["rows"].keys() == rows.keys()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_federated_methods_are_compared(small):
     config, folder = small
     made = federate.run(config, folder)

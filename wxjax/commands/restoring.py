@@ -131,6 +131,7 @@ def photo_restorer(call: Call):
         "mode": tiles.mode,
         "average": bool(tiles.get("average", False)),
         "temperature": float(variables["calibration"]["temperature"]),
+        "lapse": float(variables["calibration"]["lapse"]),
         "tau": float(variables["calibration"]["threshold"]),
     }
 

@@ -5,11 +5,13 @@ whether that class was the true one.
 """
 
 import numpy as np
+import scipy.optimize
 from jaxtyping import Bool, Float, Int
 
 from wxjax import errors
 
 TEMPERATURES = (0.02, 50.0)
+LAPSES = np.linspace(0, 0.95, 96)
 
 
 def softmax(logits: Float[np.ndarray, "n k"], temperature: float = 1.0) -> Float[np.ndarray, "n k"]:
@@ -114,6 +116,37 @@ def fit_temperature(logits: Float[np.ndarray, "n k"], label: Int[np.ndarray, "n"
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     return 2 / (low + high)
+
+
+def with_lapses(p: Float[np.ndarray, "n k"], rate: float) -> Float[np.ndarray, "n k"]:
+    """(1 - rate) p + rate / k: probabilities of one who now and then does not look."""
+    return (1 - rate) * p + rate / p.shape[-1]
+
+
+def fit_lapses(
+    logits: Float[np.ndarray, "n k"], label: Int[np.ndarray, "n"]
+) -> tuple[float, float]:
+    """The T and the rate of lapses that together minimise the NLL.
+
+    A temperature makes all answers equally less sure. Where labels are wrong as often
+    under a sure answer as under an unsure one, as the best of three nearly equal experts
+    is, lapses say so and leave the order of confidence (psychophysics: Wichmann and Hill,
+    2001). A rate of 0 is plain temperature scaling.
+
+    Raises:
+      InputError: without samples.
+    """
+    best = (fit_temperature(logits, label), 0.0)
+    least = nll(softmax(logits, best[0]), label)
+    for rate in LAPSES[1:]:
+        found = scipy.optimize.minimize_scalar(
+            lambda t, rate=rate: nll(with_lapses(softmax(logits, np.exp(t)), rate), label),
+            bounds=np.log(TEMPERATURES),
+            method="bounded",
+        )
+        if found.fun < least - 1e-9:
+            least, best = found.fun, (float(np.exp(found.x)), float(rate))
+    return best
 
 
 def best_threshold(

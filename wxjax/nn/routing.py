@@ -25,10 +25,13 @@ class Choice(NamedTuple):
 
 
 def probabilities(
-    logits: Float[Array, "*b k"], temperature: Float[Array, ""] | float = 1.0
+    logits: Float[Array, "*b k"],
+    temperature: Float[Array, ""] | float = 1.0,
+    lapse: Float[Array, ""] | float = 0.0,
 ) -> Float[Array, "*b k"]:
-    """softmax(logits / temperature)."""
-    return jax.nn.softmax(logits.astype(jnp.float32) / temperature)
+    """softmax(logits / temperature), a share `lapse` of it even over the experts."""
+    weights = jax.nn.softmax(logits.astype(jnp.float32) / temperature)
+    return (1 - lapse) * weights + lapse / weights.shape[-1]
 
 
 def select(

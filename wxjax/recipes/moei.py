@@ -257,10 +257,12 @@ def with_prior(q: np.ndarray, degradation: np.ndarray, share: float) -> np.ndarr
 
 
 def calibrate(config, seen: runner.Seen) -> dict:
-    """Temperature by NLL of the best expert; threshold by the best mean PSNR under the limit."""
+    """Temperature and lapses by NLL of the best expert; threshold by the best mean PSNR."""
     oracle = seen.mse[:, 1:].argmin(-1)
-    temperature = calibration.fit_temperature(seen.logits, oracle)
-    probs = calibration.softmax(seen.logits, temperature)
+    temperature, lapse = calibration.fit_temperature(seen.logits, oracle), 0.0
+    if config.router.get("lapses", False):
+        temperature, lapse = calibration.fit_lapses(seen.logits, oracle)
+    probs = calibration.with_lapses(calibration.softmax(seen.logits, temperature), lapse)
     psnr = -10 * np.log10(np.maximum(seen.mse, 1e-10))
     dense = psnr[:, 0]
     picked = np.take_along_axis(psnr[:, 1:], probs.argmax(-1)[:, None], -1)[:, 0]
@@ -273,5 +275,6 @@ def calibrate(config, seen: runner.Seen) -> dict:
     )
     return {
         "temperature": np.float32(temperature),
+        "lapse": np.float32(lapse),
         "threshold": np.float32(best["threshold"]),
     }

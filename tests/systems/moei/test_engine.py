@@ -40,7 +40,7 @@ def build(where="decoder", shell="adapter", kind="mlp", **tiles):
             "experts": experts.stack(whole, owned),
             "router": gate,
         },
-        "calibration": {"temperature": jnp.float32(1), "threshold": jnp.float32(0)},
+        "calibration": router.uncalibrated(),
     }
     return built, variables, whole
 

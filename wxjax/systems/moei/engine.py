@@ -176,7 +176,7 @@ def decide(engine: Engine, variables: Mapping, seen: Mapping) -> dict[str, Any]:
     """The gate: calibrated probabilities, the index they choose, and whether it is dense."""
     params, calibration = variables["params"]["router"], variables["calibration"]
     logits = routers.logits(engine.router, params, seen["vector"], seen["grid"], int8=engine.int8)
-    weights = routing.probabilities(logits, calibration["temperature"])
+    weights = routing.probabilities(logits, calibration["temperature"], calibration["lapse"])
     index = routing.abstain(weights, calibration["threshold"])
     return {
         "logits": logits,

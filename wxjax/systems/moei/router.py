@@ -141,6 +141,15 @@ def logits(
     return first + router.apply({"params": net}, vector, grid, **options)
 
 
+def uncalibrated() -> dict[str, Array]:
+    """Calibration that changes nothing: T = 1, no lapses, never abstains."""
+    return {
+        "temperature": jnp.float32(1),
+        "lapse": jnp.float32(0),
+        "threshold": jnp.float32(0),
+    }
+
+
 def init_start(experts: int) -> dict[str, Array]:
     """A linear map from a picture's statistics to its degradation, that knows nothing yet."""
     return {"kernel": jnp.zeros((signs.FEATURES, experts)), "bias": jnp.zeros(experts)}

@@ -108,7 +108,7 @@ def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) 
             "experts": experts.stack([shelled] * (1 + len(EXPERTS)), owned),
             "router": init_router(engine.router, key, seen)["params"]["router"],
         },
-        "calibration": {"temperature": jnp.float32(1), "threshold": jnp.float32(0)},
+        "calibration": routers.uncalibrated(),
     }
 
 
