@@ -154,6 +154,8 @@ def test_kept_maps_come_back_in_their_batches_or_in_others():
         np.testing.assert_array_equal(maps.get(range(3, 5), 3)[0][:2], batches[1][:2])
         crossing = maps.get(range(2, 4), 4)[0]
         np.testing.assert_array_equal(crossing, [[4, 5], [6, 7], [0, 0], [0, 0]])
+        maps.put(range(5, 7), [])  # a network without skips
+        assert maps.get(range(5, 6), 1) == []
         maps.drop(range(0, 3))
         with pytest.raises(KeyError):
             maps.get(range(0, 3), 3)

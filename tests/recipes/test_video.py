@@ -57,7 +57,7 @@ def test_a_film_is_restored_and_what_a_flag_says_is_done(place):
 
 
 def test_a_run_decides_by_itself_whether_it_remembers(place):
-    choice = files.read_json(place / "run" / "system" / "weights.json")["reference"]
+    choice = files.read_json(place / "run" / "system" / "weights.json")["metadata"]["reference"]
     assert choice["kept"] == (choice["video"] > choice["frame"]) and choice["clips"] == 2
     done = wxjax("restore", "clip.mp4", "--out=chosen", "--model=run", cwd=place)
     assert done.returncode == 0, done.stderr[-3000:]

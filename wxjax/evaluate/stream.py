@@ -194,7 +194,7 @@ class Maps:
         chosen = [self._held[number] for number in numbers]
         batch = chosen[0][0]
         rows = [row for held, row in chosen if held is batch]
-        if rows == list(range(len(numbers))) and len(batch[0]) == size:
+        if not batch or (rows == list(range(len(numbers))) and len(batch[0]) == size):
             return batch
         return [stack([held[i][row] for held, row in chosen], size) for i in range(len(batch))]
 
