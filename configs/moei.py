@@ -100,7 +100,7 @@ def get_config(size: str = "default") -> ConfigDict:
             optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=20),
         ),
         part2=common.training(
-            num_steps=0,  # left out: 25 s of compilation each for 50 steps that gain little
+            num_steps=0,  # left out: one more program to compile, some 25 s, for a few steps
             ema_decay=0.95,
             log_every=25,
             checkpoint=dict(every_steps=50, keep=2),

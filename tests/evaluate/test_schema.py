@@ -22,7 +22,9 @@ def test_every_schema_is_itself_valid(kind):
 
 
 def test_simulated_rows_and_a_record_are_legal():
-    for row in simulated.rows(2, mixed=1):
+    rows = simulated.rows(2, mixed=1)
+    assert rows
+    for row in rows:
         schema.validate("row", row)
     schema.validate("record", RECORD)
 

@@ -176,8 +176,8 @@ class Streamer(Programs):
 class Maps:
     """The encoder's maps of an image's tiles, kept in the batches that they came in.
 
-    On an accelerator they stay on the device: at 3840x2160 the way to the host and back took
-    five times as long as the network (experiments/bench/dehazexl_gpu.md).
+    On an accelerator they stay on the device: at 3840x2160 the host's part, with their way
+    there and back, took five times as long as the network (experiments/bench/dehazexl_gpu.md).
     """
 
     def __init__(self, on_device: bool):

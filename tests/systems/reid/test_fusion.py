@@ -1,7 +1,5 @@
 """The fusion block: counts of the source, the mixing bug, windows, gates, executors."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +18,7 @@ from wxjax.systems.reid.windows import Windows
 
 D, H = 512, 1024
 KEY = jax.random.key(0)
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+jit = jax.jit
 
 
 def block(body=Body(dropout=0.0), gating=Gating(dropout=0.0), **options):  # noqa: B008

@@ -16,8 +16,7 @@ from wxjax.systems.reid.model import Network
 from wxjax.systems.reid.sizes import sizes_of
 
 KEY = jax.random.key(0)
-# Programs that run once or twice: compiled in a tenth of the time.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+jit = jax.jit
 start = functools.partial(retrieval.start, seed=0)
 
 
