@@ -204,8 +204,8 @@ def open(config: Any, split: str):
         )
     if config.name != "path":
         raise errors.unknown("config.data.name", config.name, NAMES)
-    frames = {"test": 0, "choice": config.get("choice_frames", 0)}.get(split, config.frames)
-    return Folder(within(scan(config.root), split), frames)
+    whole = split in ("test", "choice")
+    return Folder(within(scan(config.root), split), 0 if whole else config.frames)
 
 
 def within(found: Sequence[Film], split: str) -> list[Film]:

@@ -49,17 +49,24 @@ def choose(config: ConfigDict, variables: Any, source: Any) -> dict[str, Any]:
     """Whether the frame before is worth remembering: PSNR with and without, over whole clips.
 
     Training sees three frames at a time; whether what is left in one frame grows in the next
-    shows after some more. A reference that costs more than it gains is not `kept`, and then
-    `restore` works frame by frame unless --reference asks for it.
+    shows after some more. A reference that costs more than it gains, or of which no clip of
+    two frames can tell, is not `kept`, and then `restore` works frame by frame unless
+    --reference asks for it.
     """
     task = tasks.load(stages.stage_config(config, config.stage, config.stage))
+    most = config.data.get("choice_frames", 16)
     found = {}
     for name, remember in (("frame", False), ("video", True)):
         streamer = streaming.Streamer(task, variables, remember)
         values = []
         for example in (source[i] for i in range(min(len(source), CHOSEN))):
-            restored, _ = streaming.restore(streamer, example["image"])
-            values.append(psnr(restored, example["target"])[1:].mean())
+            if len(example["image"]) < 2 or "target" not in example:
+                continue
+            restored, _ = streaming.restore(streamer, example["image"][:most])
+            values.append(psnr(restored, example["target"][:most])[1:].mean())
+        if not values:
+            print("reference: no validation clip of two frames to decide on: not used")
+            return {"frame": None, "video": None, "clips": 0, "kept": False}
         found[name] = float(np.mean(values))
     print(
         f"reference: {found['video']:.2f} dB with the frame before, {found['frame']:.2f} dB "

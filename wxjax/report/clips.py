@@ -95,7 +95,7 @@ def tables(summary: Mapping) -> list[Table]:
 def choice(summary: Mapping) -> str:
     """What the run decided on clips of its own, and that `restore` follows."""
     found = summary.get("reference")
-    if not found:
+    if not found or not found["clips"]:
         return ""
     return (
         f" On clips set apart to decide: {found['video']:.2f} dB with the frame before, "
