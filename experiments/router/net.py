@@ -38,9 +38,10 @@ def main() -> None:
     labelled = sources.spread(load(moei.router_split(config)), config.router.labels)
     with tempfile.TemporaryDirectory() as name:
         place = pathlib.Path(name)
+        tried = {"labels": labelled, **{split: load(split) for split in SPLITS}}
         seen = {
             split: moei.look(config, variables, source, place / split)
-            for split, source in {"labels": labelled} | {s: load(s) for s in SPLITS}.items()
+            for split, source in tried.items()
         }
         rows = {}
         for steps, rate in ROWS:

@@ -7,11 +7,14 @@ import time
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from tests.recipes.conftest import environment, wxjax
 from tests.restore.test_video import film, packets
 from wxjax import files
 from wxjax.data import video as io
+from wxjax.recipes import video as recipe
+from wxjax.train import weights
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,14 @@ def test_a_run_decides_by_itself_whether_it_remembers(place):
     notes = files.read_jsonl(place / "chosen" / "clip.mp4.frames.jsonl")
     assert [note["referenced"] for note in notes][1:] == [choice["kept"]] * 7
     assert "restore follows" in (place / "run" / "report.md").read_text()
+
+
+def test_without_a_clip_to_decide_on_nothing_is_remembered(place):
+    config = ConfigDict(files.read_json(place / "run" / "config.json"))
+    variables, _ = weights.load(place / "run" / "system")
+    single = {"image": np.zeros((1, 32, 32, 3), np.uint8), "target": np.zeros((1, 32, 32, 3))}
+    for source in ([], [single]):
+        assert recipe.choose(config, variables, source)["kept"] is False
 
 
 def test_a_job_that_is_killed_gives_the_same_file(place):
