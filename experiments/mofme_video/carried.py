@@ -34,6 +34,15 @@ def streamers(config: ConfigDict, variables) -> dict[str, streaming.Streamer]:
     return out
 
 
+def dark(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Mean error of every frame's darkest 30 % of true pixels, in grey levels."""
+    out = []
+    for frame, true in zip(clip, truth, strict=True):
+        grey = true.mean(-1)
+        out.append((frame.astype(np.float32) - true)[grey < np.percentile(grey, 30)].mean())
+    return np.array(out)
+
+
 def measure(rows: dict[str, streaming.Streamer], example: dict) -> dict[str, dict]:
     """Scores of one clip by row, and of its input."""
     out = {"input": {"clip": example["image"]}}
@@ -46,6 +55,7 @@ def measure(rows: dict[str, streaming.Streamer], example: dict) -> dict[str, dic
         clip = entry.pop("clip")
         entry |= {"psnr": psnr(clip, example["target"]).round(4).tolist()}
         entry |= temporal.measure(clip, example["target"]) if len(clip) < 100 else {}
+        entry["dark"] = dark(clip, example["target"]).round(2).tolist()
         values = entry["psnr"]
         print(example["id"], name, *np.round([values[0], values[5], values[-1]], 2), flush=True)
     return out
