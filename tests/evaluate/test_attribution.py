@@ -7,6 +7,7 @@ import pytest
 from ml_collections import FrozenConfigDict
 
 from configs.moei import get_config
+from tests import drawn
 from wxjax import errors
 from wxjax.evaluate import attribution
 from wxjax.evaluate.attribution import Attribution, Window
@@ -48,13 +49,12 @@ def test_the_map_of_the_network_is_complete_and_reaches_other_regions():
     model = get_config("tiny").model
     net = Backbone(FrozenConfigDict(model))
     degraded, clear = (RNG.random((64, 64, 3)).astype(np.float32) for _ in range(2))
-    params = net.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
-    noisy = lambda x: x + 0.1 * jax.random.normal(jax.random.key(1), x.shape)
-    params = jax.tree.map(noisy, params)
+    variables = drawn.variables(net.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
 
-    def restore(x):
-        return net.apply({"params": params}, x[None])[0]
+    def restore(variables, x):
+        return net.apply(variables, x[None])[0]
 
+    restore = jax.tree_util.Partial(restore, variables)
     window = Window(4, 5, 8)
     found = attribution.attribute(restore, degraded, clear, window, steps=24)
     assert abs(found.difference) > 0.1 and found.residual < 0.02

@@ -37,7 +37,10 @@ def same(found, expected):
         np.testing.assert_allclose(found[1][name], expected[1][name], atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("tiles", [dict(tile=64, overlap=16), dict(mode="local")], ids=str)
+LOCAL = pytest.param(dict(mode="local"), marks=pytest.mark.nightly)
+
+
+@pytest.mark.parametrize("tiles", [dict(tile=64, overlap=16), LOCAL], ids=str)
 def test_streaming_is_the_whole_image_engine(tiles):
     built, variables, _ = build(**tiles)
     whole = program(built, variables)

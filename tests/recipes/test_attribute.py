@@ -5,7 +5,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from tests.recipes.conftest import wxjax
+from tests.recipes.conftest import slip, wxjax
 
 
 def test_attribute_writes_a_picture_and_a_complete_map(tiny):
@@ -21,6 +21,6 @@ def test_attribute_writes_a_picture_and_a_complete_map(tiny):
     assert record["residual"] < 0.05 and 0 <= record["outside"] <= 1
     assert record["window"] == {"y": 4, "x": 40, "size": 8}
 
-    slip = wxjax("attribute", "hazy.png", "--workdir=run", "--window=4,58,8", cwd=tiny)
-    assert slip.returncode == 2 and slip.stderr.count("\n") == 1
-    assert "within the picture of 40 rows and 60 columns" in slip.stderr
+    wrong = slip("attribute", "hazy.png", "--workdir=run", "--window=4,58,8", cwd=tiny)
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
+    assert "within the picture of 40 rows and 60 columns" in wrong.stderr

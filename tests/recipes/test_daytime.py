@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.recipes.conftest import wxjax
+from tests.recipes.conftest import slip, wxjax
 from wxjax import files
 from wxjax.evaluate import basis as bases
 
@@ -87,7 +87,7 @@ def test_any_hour_as_a_picture_and_the_day_as_a_film(view):
 )
 def test_a_slip_is_one_line(view, words, message):
     workdir = "other" if words[0].startswith("--") else "run"
-    done = wxjax(*words, f"--workdir={workdir}", cwd=view)
+    done = slip(*words, f"--workdir={workdir}", cwd=view)
     assert done.returncode == 2 and message in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
 

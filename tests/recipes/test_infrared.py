@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.recipes.conftest import wxjax
+from tests.recipes.conftest import slip, wxjax
 from wxjax import files
 
 TINY = "--config=configs/irsr.py:tiny"
@@ -100,7 +100,7 @@ def test_slips_are_one_line(place):
         (("restore", "frames", "--model=edsr", "--memory=8GiB", "--out=x"), "whole pictures only"),
         (("shrink", "frames"), "--out=DIR"),
     ):
-        done = wxjax(*words, cwd=place)
+        done = slip(*words, cwd=place)
         assert done.returncode == 2 and message in done.stderr, done.stderr
         assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 

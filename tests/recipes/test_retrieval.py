@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.recipes.conftest import wxjax
+from tests.recipes.conftest import slip, wxjax
 from wxjax import errors, files
 from wxjax.data.pedestrians import Pedestrians
 from wxjax.evaluate import retrieval as evaluation
@@ -103,7 +103,7 @@ def test_slips_are_one_line(place):
         (("--config=configs/reid.py:tiny", "--workdir=x", "--config.study.variants=('moo',)"),
          "Did you mean 'moe'"),
     ):  # fmt: skip
-        done = wxjax(*words, cwd=place)
+        done = slip(*words, cwd=place)
         assert done.returncode == 2 and message in done.stderr, done.stderr[-500:]
         assert done.stderr.count("\n") == 1
 

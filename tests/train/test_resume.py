@@ -99,9 +99,9 @@ def test_a_kill_while_saving_leaves_the_step_before(tmp_path, straight, monkeypa
 
 @pytest.mark.slow
 def test_kills_at_any_moment_leave_complete_steps_only(tmp_path):
-    """Saving after every step, killed ten times at random: what counts as a step always loads."""
+    """Saving after every step, killed five times at random: what counts as a step always loads."""
     rng = random.Random(0)
-    for _ in range(10):
+    for _ in range(5):
         process = start(tmp_path, num_steps=100_000, **{"checkpoint.every_steps": 1})
         have = checkpoint.steps(folder(tmp_path))[-1:]
         until(lambda: checkpoint.steps(folder(tmp_path))[-1:] != have, process)  # noqa: B023

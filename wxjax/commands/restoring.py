@@ -90,11 +90,12 @@ def film_stream(call: Call, remembers: bool):
 
 def photo_restorer(call: Call):
     """The workdir's system as a function of one float32 picture, and its settings."""
-    from wxjax.recipes import evidence, infrared, pictures, single
     from wxjax.restore import photo
 
     if call.flags.model == "identity":
         return photo.identity, {"model": "identity"}
+    from wxjax.recipes import evidence, infrared, pictures, single
+
     config = settings.load(call)
     pictures.allow(config, call.flags.memory, call.flags.devices)
     if config.recipe in ("single", "video"):

@@ -6,7 +6,6 @@ added to all: colour noise on three equal channels would colour an infrared fram
 
 import cv2
 import numpy as np
-from scipy import special
 
 KINDS = ("iso", "aniso", "generalised", "generalised_aniso", "plateau", "plateau_aniso")
 SHARES = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)
@@ -70,6 +69,8 @@ def density(
 
 def sinc(cutoff: float, side: int) -> np.ndarray:
     """A circular low pass: w J1(w rho) / (2 pi rho), its centre w^2 / (4 pi); sums to 1."""
+    from scipy import special
+
     around = np.arange(side) - side // 2
     rho = np.hypot(*np.meshgrid(around, around, indexing="ij"))
     with np.errstate(invalid="ignore", divide="ignore"):

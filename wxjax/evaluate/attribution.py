@@ -8,6 +8,7 @@ Symbols: I the degraded picture, I' the clear one (the baseline), F the restorin
 program, D(F(x)) the sum of the output over the window, all channels.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -99,21 +100,26 @@ def attribute(
 
     Args:
       restore: F, differentiable; the same for every point of the path, so with the expert
-        fixed that was chosen for I.
+        fixed that was chosen for I. Weights that a `jax.tree_util.Partial` binds are arguments
+        of the program, others constants that XLA folds while it compiles.
       steps: gradients taken; each costs about three forward passes.
       track: wraps the loop, to show how far it is.
     """
     rows, columns = (slice(start, start + window.size) for start in window[:2])
     change = degraded - clear
 
-    def detect(x):
+    def detect(restore, x):
         return restore(jnp.asarray(x))[rows, columns].sum()
 
     def along(alpha):
         return clear + alpha * change
 
     # One program for values and slopes: compiling it costs more than the two slopes not used.
-    program = jax.jit(lambda alpha: jax.value_and_grad(detect)(along(alpha)))
+    slope = jax.value_and_grad(detect, argnums=1)
+    program = jax.jit(lambda restore, alpha: slope(restore, along(alpha)))
+    if not isinstance(restore, jax.tree_util.Partial):
+        restore = jax.tree_util.Partial(restore)
+    program = functools.partial(program, restore)
     total = np.zeros(degraded.shape)
     for k in track(range(steps)):
         total += np.asarray(program(jnp.float32((k + 0.5) / steps))[1], np.float64)

@@ -5,7 +5,6 @@ whether that class was the true one.
 """
 
 import numpy as np
-import scipy.optimize
 from jaxtyping import Bool, Float, Int
 
 from wxjax import errors
@@ -136,10 +135,12 @@ def fit_lapses(
     Raises:
       InputError: without samples.
     """
+    from scipy import optimize
+
     best = (fit_temperature(logits, label), 0.0)
     least = nll(softmax(logits, best[0]), label)
     for rate in LAPSES[1:]:
-        found = scipy.optimize.minimize_scalar(
+        found = optimize.minimize_scalar(
             lambda t, rate=rate: nll(with_lapses(softmax(logits, np.exp(t)), rate), label),
             bounds=np.log(TEMPERATURES),
             method="bounded",

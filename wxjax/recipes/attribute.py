@@ -83,10 +83,11 @@ def program(config: ConfigDict, workdir: pathlib.Path, image: np.ndarray):
     index = 0 if alone else int(said["route"][0])
     force = {} if alone else {"force": jnp.int32(index)}
 
-    def restore(x):
+    def restore(variables, x):
         return task.predict(variables, {"image": x[None], **force})["image"][0]
 
-    return restore, np.asarray(said["image"][0]), evidence.ROUTES[index]
+    bound = jax.tree_util.Partial(restore, variables)
+    return bound, np.asarray(said["image"][0]), evidence.ROUTES[index]
 
 
 def same_size(file: str, shape: tuple[int, ...]) -> np.ndarray:

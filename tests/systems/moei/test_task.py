@@ -1,5 +1,7 @@
 """The task of each stage: what its loss counts, and that devices do not change it."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from wxjax import errors
 from wxjax import mesh as meshes
 from wxjax import task as tasks
 from wxjax.recipes import stages
-from wxjax.train import optimizer
+from wxjax.train import once, optimizer
 from wxjax.train.state import TrainState
 from wxjax.train.step import compile_step
 
@@ -36,17 +38,23 @@ def dense(losses=None):
     return stage, tasks.load(stage)
 
 
+@functools.cache
+def started(task):
+    return once.jit(task.init)(KEY, batch())
+
+
 def test_an_untrained_network_with_a_zero_head_is_the_identity():
     _, task = dense()
-    variables = task.init(KEY, batch())
+    variables = started(task)
     image = jax.random.uniform(KEY, (1, 40, 33, 3))
-    np.testing.assert_allclose(task.predict(variables, {"image": image})["image"], image, atol=1e-6)
+    found = jax.jit(task.predict)(variables, {"image": image})["image"]
+    np.testing.assert_allclose(found, image, atol=1e-6)
 
 
 def test_each_degradation_gets_its_own_terms():
     _, task = dense()
     data = batch()
-    total, (logs, stats) = task.loss(task.init(KEY, data), data, KEY, 0)
+    total, (logs, stats) = jax.jit(task.loss)(started(task), data, KEY, 0)
     error = np.asarray(data["image"] - data["target"])
     l1 = np.abs(error).mean((1, 2, 3))
     mse = (error**2).mean((1, 2, 3))
@@ -60,12 +68,12 @@ def test_an_unknown_term_is_named():
     _, task = dense({"haze": {"charbonier": 1.0}})
     data = batch()
     with pytest.raises(errors.InputError, match="Did you mean 'charbonnier'"):
-        task.loss(task.init(KEY, data), data, KEY, 0)
+        jax.eval_shape(task.loss, jax.eval_shape(task.init, KEY, data), data, KEY, 0)
 
 
 def test_one_device_and_four_agree():
     config, task = dense({k: {"charbonnier": 1.0} for k in ("haze", "rain", "snow")})
-    variables = jax.device_get(task.init(KEY, batch()))
+    variables = jax.device_get(started(task))
     frozen = optimizer.frozen(variables["params"], ())
     ends = []
     for devices in (1, 4):

@@ -17,6 +17,7 @@ from wxjax.systems.mofme.network import (
     published_parameters,
     start_as_published,
 )
+from wxjax.train import once
 
 SMALL = dict(dim=16, heads=2, head_dim=8, mlp_ratio=2, stem=4, tail=8)
 GATING = Gating(experts=4, top_k=2)
@@ -27,8 +28,8 @@ IMAGE = jax.random.uniform(jax.random.key(1), (2, 16, 24, 3))
 def made(variant="film", **changes):
     """A small network and variables that are random everywhere, its last layer included."""
     net = Network(variant, GATING, **{**SMALL, **changes})
-    params = net.init(jax.random.key(0), jnp.zeros((1, 16, 16, net.in_channels)))["params"]
-    return net, {"params": params}
+    start = jax.random.key(0), jnp.zeros((1, 16, 16, net.in_channels))
+    return net, once.jit(net.init)(*start)
 
 
 def run(net, variables, image, **options):

@@ -13,6 +13,7 @@ from wxjax import task as tasks
 from wxjax.nn import experts
 from wxjax.ops import tile
 from wxjax.systems.mofme.network import build
+from wxjax.train import once
 
 RNG = np.random.default_rng(0)
 
@@ -20,9 +21,12 @@ RNG = np.random.default_rng(0)
 @functools.cache
 def made():
     task = tasks.load(get_config("tiny"))
-    variables = task.init(jax.random.key(0), {})
     noise = lambda path, x: x + 0.02 * jax.random.normal(jax.random.key(x.size), x.shape)
-    return task, jax.tree_util.tree_map_with_path(noise, variables)
+
+    def noisy():
+        return jax.tree_util.tree_map_with_path(noise, task.init(jax.random.key(0), {}))
+
+    return task, once.jit(noisy)()
 
 
 @pytest.mark.parametrize("size", ["default", "tiny", "paper"])

@@ -14,6 +14,7 @@ from wxjax.evaluate import streaming as runs
 from wxjax.systems.mofme import streaming, video
 from wxjax.systems.mofme.network import NO_REFERENCE
 from wxjax.systems.mofme.streaming import Cuts
+from wxjax.train import once
 
 RNG = np.random.default_rng(0)
 CLIP = RNG.integers(0, 256, (6, 40, 48, 3), np.uint8)
@@ -24,9 +25,12 @@ def made(detect=False, every=0):
     config = get_config("tiny")
     config.video.cuts.update(detect=detect, every=every)
     task = tasks.load(config)
-    variables = task.init(jax.random.key(0), {})
     noise = lambda path, x: x + 0.03 * jax.random.normal(jax.random.key(x.size), x.shape)
-    return task, jax.tree_util.tree_map_with_path(noise, variables)
+
+    def noisy():
+        return jax.tree_util.tree_map_with_path(noise, task.init(jax.random.key(0), {}))
+
+    return task, once.jit(noisy)()
 
 
 @functools.cache

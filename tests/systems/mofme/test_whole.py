@@ -9,6 +9,7 @@ from configs.mofme import get_config
 from wxjax import errors
 from wxjax import task as tasks
 from wxjax.evaluate.stream import Streamer
+from wxjax.train import once
 
 RNG = np.random.default_rng(0)
 
@@ -18,9 +19,12 @@ def made(**router):
     config.tiles.update(mode="global", tile=64, overlap=32)
     config.model.router.update(router)
     task = tasks.load(config)
-    variables = task.init(jax.random.key(0), {})
     noise = lambda path, x: x + 0.02 * jax.random.normal(jax.random.key(x.size), x.shape)
-    return config, task, jax.tree_util.tree_map_with_path(noise, variables)
+
+    def noisy():
+        return jax.tree_util.tree_map_with_path(noise, task.init(jax.random.key(0), {}))
+
+    return config, task, once.jit(noisy)()
 
 
 def test_an_image_in_pieces_is_the_image_in_one():

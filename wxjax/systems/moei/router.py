@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from sklearn import linear_model
 
 from wxjax import errors
 from wxjax.nn.attention import global_attention
@@ -163,6 +162,8 @@ def fit_start(
     Convex: no rate and no seed. Kinds that no picture has are never chosen; of a single
     kind there is nothing to learn.
     """
+    from sklearn import linear_model  # a second of imports that only training needs
+
     start = jax.tree.map(np.array, init_start(experts))
     if len(np.unique(kind)) < 2:
         return start

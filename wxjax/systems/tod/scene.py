@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 
 from wxjax import errors
 from wxjax.systems.tod import anchors, codes
@@ -119,6 +118,8 @@ def fit_sun(model: Any, place: Mapping, hours: Any, pixels: Any) -> dict[str, An
     Leave-one-out error of a ridge regression in closed form, (1 - diag S)^-1 (I - S) F, from the
     frames' Gram matrix alone: milliseconds whatever the picture's size.
     """
+    from scipy import optimize
+
     flat = pixels.swapaxes(0, 1).reshape(len(hours), -1)
     gram = np.asarray(flat @ flat.T, np.float64) / flat.shape[1]
     count = len(hours)
@@ -141,7 +142,7 @@ def fit_sun(model: Any, place: Mapping, hours: Any, pixels: Any) -> dict[str, An
 
     start = np.array([float(place[name]) for name in ("latitude", "declination", "shift")])
     simplex = start + np.array([[0, 0, 0], [6, 0, 0], [0, 6, 0], [0, 0, 0.25]])
-    found = scipy.optimize.minimize(
+    found = optimize.minimize(
         error, start, method="Nelder-Mead", options={"maxiter": 120, "initial_simplex": simplex}
     ).x
     return {
