@@ -2,13 +2,13 @@
 
 import os
 import pathlib
-import resource
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Small programs, many of them: compiling well takes longer than running badly.
 CHEAP = "--xla_backend_optimization_level=0"
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=4 {CHEAP}"
 
+import psutil
 import pytest
 from jaxtyping import install_import_hook
 
@@ -19,14 +19,14 @@ import jax
 _CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache"))
 jax.config.update("jax_compilation_cache_dir", str(_CACHE / "wxjax" / "tests"))
 
-_MOST = 3 * 2**20  # KiB
+_MOST = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_programs():
-    """Forgets compiled programs between files once they have filled the memory."""
+    """Forgets compiled programs between files while they fill a quarter of the memory."""
     yield
-    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _MOST:
+    if psutil.Process().memory_info().rss > _MOST:
         jax.clear_caches()
 
 

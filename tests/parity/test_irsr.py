@@ -87,7 +87,11 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize("number", [1, 2, 4], ids=["small", "full", "journal"])
+@pytest.mark.parametrize(
+    "number",
+    [1, pytest.param(2, marks=pytest.mark.nightly), 4],
+    ids=["small", "full", "journal"],
+)
 def test_the_unet_and_its_stages_equal_the_official_ones(number):
     arrays = case(number)[2]
     y, stages = run(number)

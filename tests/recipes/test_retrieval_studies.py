@@ -147,6 +147,9 @@ def test_shrinking_says_what_it_costs(small):
     rows = made["rows"]
     assert rows["pruned 0"]["share"] == 1 and rows["pruned 0.5"]["share"] < 0.75
     assert rows["pruned 0.5, tuned"]["fine_tuned"] == 2
+    fewer = [name for name in rows if name.startswith("experts ") and not name.endswith("tuned")]
+    assert len(fewer) == 1 and rows[fewer[0]]["share"] == 0.5
+    assert rows[f"{fewer[0]}, tuned"]["fine_tuned"] == 2
     sizes = rows["int8 weights"]["bytes"]
     assert sizes["int8"] < sizes["float32"]
     assert all(np.isfinite(row["ms_a_shot"]) and 0 <= row["map"] <= 1 for row in rows.values())

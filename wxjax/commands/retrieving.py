@@ -98,7 +98,7 @@ def study(call: Call) -> None:
     Small experiments around a re-identification run; each writes its JSON into the workdir
     and goes on where it was stopped.
 
-    shrink    hidden units pruned and fine-tuned, kernels in int8: mAP, size, time
+    shrink    hidden units and whole experts pruned and fine-tuned, int8: mAP, size, time
     federate  one client a camera: central, local, FedAvg, private experts, FedProx
     search    successive halving and mutation over fusion blocks, against random search
 

@@ -1,4 +1,4 @@
-"""A trained network made smaller: hidden units pruned and fine-tuned, kernels in int8."""
+"""A trained network made smaller: units and experts pruned and fine-tuned, kernels in int8."""
 
 import pathlib
 from typing import Any
@@ -16,11 +16,16 @@ from wxjax.evaluate.retrieval import Embedder
 from wxjax.metrics import retrieval as ranking
 from wxjax.recipes import retrieval, stages
 from wxjax.systems.reid import compress
+from wxjax.systems.reid.model import Network
+from wxjax.systems.reid.sizes import sizes_of
 from wxjax.train import loop
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
-    """Prunes at every ratio of `config.shrink`, and quantises; writes shrink.json.
+    """Prunes at every ratio of `config.shrink`, expert by expert, and quantises.
+
+    Writes shrink.json. Of experts, the one with the least usage times contribution on the
+    validation split goes first, until one is left; scores are taken anew after each.
 
     Latencies are of batches of 32, the programs of all rows run in turn.
     """
@@ -61,6 +66,20 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             tuned = fine_tune(config, again, smaller, start, workdir / f"shrink/{ratio:g}")
             steps = {"fine_tuned": config.shrink.fine_tune}
             add(f"pruned {ratio:g}, tuned", smaller, tuned, {**size, **steps})
+    left, values, shape = one, variables, sizes_of(one)
+    while shape.fusion == "shared" and shape.replicas == 1 and len(shape.scales) > 1:
+        least = int(np.argmin(scores(config, left, values)))
+        small = jax.device_get(compress.without(values["params"], shape, least))
+        left, values = fewer(left, least), {**values, "params": small}
+        shape = sizes_of(left)
+        smaller, label = tasks.load(left), "experts " + " ".join(shape.labels())
+        size = {"expert_parameters": count(compress.bank(small))}
+        size["share"] = round(size["expert_parameters"] / whole, 4)
+        add(label, smaller, values, {**size, "fine_tuned": 0})
+        if config.shrink.fine_tune:
+            place = workdir / "shrink" / label.replace(" ", "-")
+            values = fine_tune(config, left, smaller, values, place)
+            add(f"{label}, tuned", smaller, values, {**size, "fine_tuned": config.shrink.fine_tune})
     if one.model.experts.slimmable:
         for share in (0.25, 0.5):
             narrow = task._replace(
@@ -77,6 +96,37 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     made = {"rows": rows, "weights": about.get("seed"), "device": cost.device_name()}
     files.write_json(workdir / "shrink.json", made)
     return made
+
+
+def scores(config: ConfigDict, one: Any, variables: Any) -> np.ndarray:
+    """Usage times contribution of every expert, on the validation split."""
+    net = Network(sizes_of(one))
+
+    @jax.jit
+    def apply(variables, batch):
+        said = net.apply(variables, batch["image"], batch["present"])
+        return compress.expert_scores(said["gates"], said["outputs"])
+
+    source = shots.open(config.data, "val")
+    found = []
+    for batch in identities.eval_batches(source, config.evaluate.batch_size):
+        batch.pop("mask")  # the last batch repeats a shot: no harm to a mean that only ranks
+        found.append(np.asarray(apply(variables, batch)))
+    return np.mean(found, 0)
+
+
+def fewer(one: Any, index: int) -> ConfigDict:
+    """The run's config without one expert."""
+    found = ConfigDict(one.to_dict())
+    drop = lambda values: tuple(v for i, v in enumerate(values) if i != index)
+    found.model.scales = drop(found.model.scales)
+    ratio = found.model.experts.ratio
+    if not isinstance(ratio, int | float):
+        found.model.experts.ratio = drop(ratio)
+    gate = found.model.gate
+    gate.top_k = min(gate.top_k, len(found.model.scales))
+    gate.least = min(gate.least, gate.top_k or len(found.model.scales))
+    return found
 
 
 def fine_tune(config: ConfigDict, one: Any, task: Any, variables: Any, place: pathlib.Path) -> dict:

@@ -106,9 +106,8 @@ def pruning(figure, dress, made: Mapping) -> None:
     ):
         rows = [
             row
-            for row in made["rows"].values()
-            if "share" in row
-            and "expert_parameters" in row
+            for name, row in made["rows"].items()
+            if name.startswith("pruned")
             and (row["share"] == 1 or bool(row["fine_tuned"]) == bool(tuned))
         ]
         rows = sorted(rows, key=lambda row: row["share"])

@@ -12,6 +12,7 @@ from wxjax.nn import executors
 from wxjax.ops import quantize
 from wxjax.systems.reid import compress, experts
 from wxjax.systems.reid.experts import Body
+from wxjax.systems.reid.sizes import Sizes, sizes_of
 
 BODY = Body(dropout=0.0)
 
@@ -46,6 +47,47 @@ def test_units_go_by_their_score_and_equal_units_masked():
     masked = apply({**one, "mask": jnp.asarray(mask)}, x, executors.ONE)
     small = apply(jax.tree.map(lambda x: x[1], cut), x, executors.ONE)
     np.testing.assert_allclose(small, masked, atol=1e-5)
+
+
+@pytest.mark.parametrize("gate", [dict(input="cls", depth=2, heads=2), dict(depth=1)])
+def test_an_expert_without_weight_goes_and_nothing_changes(gate):
+    whole = config(**{f"model__gate__{name}": value for name, value in gate.items()})
+    variables = start(tasks.load(whole))
+    params = variables["params"]
+    layer = dict(params["fusion"]["gate"]["logits"])
+    heads = whole.model.gate.heads
+    layer["bias"] = layer["bias"].reshape(heads, -1).at[:, 1].set(-1e9).reshape(-1)
+    if whole.model.gate.input == "concat":
+        d = whole.model.features
+        layer["kernel"] = layer["kernel"].at[d : 2 * d].set(0)
+    fusion = {**params["fusion"], "gate": {**params["fusion"]["gate"], "logits": layer}}
+    params = {**params, "fusion": fusion}
+    expected = jit(tasks.load(whole).predict)({**variables, "params": params}, batch())
+    sizes = sizes_of(whole)
+    less = config(**{f"model__gate__{name}": value for name, value in gate.items()})
+    less.model.scales = tuple(s for i, s in enumerate(sizes.scales) if i != 1)
+    small = compress.without(params, sizes, 1)
+    found = jit(tasks.load(less).predict)({**variables, "params": small}, batch())
+    np.testing.assert_allclose(found["feature"], expected["feature"], atol=1e-5)
+    np.testing.assert_allclose(found["gates"], np.delete(expected["gates"], 1, -1), atol=1e-6)
+
+
+def test_a_gate_that_reads_all_scales_gets_the_shapes_of_a_smaller_one():
+    whole = config(model__gate__depth=3)
+    sizes = sizes_of(whole)
+    small = compress.without(start(tasks.load(whole))["params"], sizes, 0)
+    whole.model.scales = sizes.scales[1:]
+    task = tasks.load(whole)
+    expected = jax.eval_shape(lambda: task.init(KEY, {}))["params"]
+    shapes = lambda tree: jax.tree.map(np.shape, dict(tree))
+    assert shapes(small) == shapes(expected)
+
+
+def test_usage_times_contribution_by_hand():
+    gates = jnp.array([[[0.5, 0.5]], [[1.0, 0.0]]])
+    outputs = jnp.array([[[3.0, 4.0], [8.0, 0.0]], [[0.0, 1.0], [0.0, 4.0]]])
+    found = compress.expert_scores(gates, outputs)
+    np.testing.assert_allclose(found, [0.75 * 3, 0.25 * 6])
 
 
 def test_a_round_trip_is_off_by_half_a_step_at_most():
@@ -84,6 +126,7 @@ def test_a_quantised_network_answers_almost_the_same():
         (lambda: compress.bank({"fusion": {"mlp_in": {}}}), "has no experts"),
         (lambda: compress.kept(jnp.ones((1, 4)), 1.0), "from 0 to below 1"),
         (lambda: compress.unit_scores({"out": {}}), "MLPs of two layers"),
+        (lambda: compress.without({}, Sizes(fusion="crossmodal"), 0), "model.fusion=shared"),
     ],
 )
 def test_slips_are_named(call, message):

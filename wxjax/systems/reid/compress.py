@@ -1,4 +1,4 @@
-"""Smaller experts: hidden units removed for good, kernels in int8.
+"""Smaller networks: hidden units or whole experts removed for good, kernels in int8.
 
 Axes: e experts, d features, h hidden units.
 """
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from wxjax import errors
 from wxjax.ops import quantize
 from wxjax.systems.reid.experts import STEPS
+from wxjax.systems.reid.sizes import Sizes
 
 
 def bank(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,6 +80,63 @@ def pruned(params: Mapping[str, Any], ratio: float) -> dict[str, Any]:
     kernel = jnp.take_along_axis(experts["out"]["kernel"], units[..., None], -2)
     second = {**experts["out"], "kernel": kernel}
     return replaced(params, {**experts, "in": first, "out": second})
+
+
+def expert_scores(
+    gates: Float[Array, "n g e"], outputs: Float[Array, "n *m e d"]
+) -> Float[Array, " e"]:
+    """Usage times contribution: an expert's mean weight times the mean length of its output."""
+    length = jnp.linalg.norm(outputs, axis=-1)
+    return gates.mean((0, 1)) * length.reshape(-1, length.shape[-1]).mean(0)
+
+
+def without(params: Mapping[str, Any], sizes: Sizes, index: int) -> dict[str, Any]:
+    """Parameters of the network of `sizes` without one expert and the scale that it sees.
+
+    Its windows, its slice of the bank and its logit of the gate go. A gate that reads all
+    scales also loses the inputs from that one, and hidden units with the lowest scores down to
+    half of the inputs that are left; fine-tune for an epoch or three.
+
+    Raises:
+      InputError: for a network whose experts are not one a scale, shared by all bands.
+    """
+    if sizes.fusion != "shared" or sizes.replicas != 1 or sizes.block != "moe":
+        found = f"{sizes.fusion}, {sizes.replicas} a scale"
+        raise errors.bad("experts", found, "removing one needs model.fusion=shared, replicas=1")
+    if sizes.gate.kind == "fixed":
+        raise errors.bad("model.gate.kind", "fixed", "expected 'learned' or 'uniform'")
+    fusion = dict(params["fusion"])
+    parts = {k: v for k, v in fusion["bank"].items() if k != f"scale{sizes.scales[index]}"}
+    parts["experts"] = jax.tree.map(lambda x: jnp.delete(x, index, 0), parts["experts"])
+    fusion["bank"] = parts
+    if "gate" in fusion:
+        fusion["gate"] = _narrower(fusion["gate"], sizes, index)
+    return {**params, "fusion": fusion}
+
+
+def _narrower(gate: Mapping[str, Any], sizes: Sizes, index: int) -> dict[str, Any]:
+    """The gate without one expert's logit and, where it read them, features."""
+    d, k, heads = sizes.features, len(sizes.scales), sizes.gate.heads
+    gate = {name: dict(layer) if hasattr(layer, "keys") else layer for name, layer in gate.items()}
+    hidden = [f"hidden{i}" for i in range(sizes.gate.depth - 1)]
+    if sizes.gate.input == "concat":
+        first = gate[(*hidden, "logits")[0]]
+        stay = np.delete(np.arange(k * d), np.s_[index * d : (index + 1) * d])
+        first["kernel"] = first["kernel"][stay]
+        width = (k - 1) * d // 2
+        for i, name in enumerate(hidden):
+            layer, norm = gate[name], gate[f"norm{i}"]
+            after = gate[(*hidden, "logits")[i + 1]]
+            length = lambda x, axis: jnp.sqrt((x**2).sum(axis))
+            score = length(layer["kernel"], 0) * jnp.abs(norm["scale"]) * length(after["kernel"], 1)
+            units = jnp.sort(jnp.argsort(-score, stable=True)[:width])
+            layer.update(kernel=layer["kernel"][:, units], bias=layer["bias"][units])
+            norm.update(scale=norm["scale"][units], bias=norm["bias"][units])
+            after["kernel"] = after["kernel"][units]
+    columns = np.delete(np.arange(heads * k).reshape(heads, k), index, 1).reshape(-1)
+    last = gate["logits"]
+    last.update(kernel=last["kernel"][:, columns], bias=last["bias"][columns])
+    return gate
 
 
 def weight_only(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
