@@ -106,6 +106,7 @@ VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
     "swiglu": _set(model__experts__kind="swiglu"),
     "no_residual": _set(model__experts__residual="none"),
     "slimmable": _set(model__experts__slimmable=True),
+    "adaptive": _set(model__experts__slimmable=True, model__experts__adaptive=True),
     "pool_mean": _set(model__windows__pool="mean"),
     "pool_gem": _set(model__windows__pool="gem"),
 }
@@ -127,7 +128,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "modality": ("moe", "per_modality", "hierarchical", "crossmodal"),
     "body": (
         "moe", "hidden_05", "hidden_1", "hidden_4", "layers_1", "layers_3", "swiglu",
-        "no_residual", "slimmable",
+        "no_residual", "slimmable", "adaptive",
     ),
     "pool": ("moe", "pool_mean", "pool_gem"),
 }  # fmt: skip

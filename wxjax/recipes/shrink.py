@@ -16,6 +16,7 @@ from wxjax.evaluate.retrieval import Embedder
 from wxjax.metrics import retrieval as ranking
 from wxjax.recipes import retrieval, stages
 from wxjax.systems.reid import compress
+from wxjax.systems.reid.experts import WIDTHS
 from wxjax.systems.reid.model import Network
 from wxjax.systems.reid.sizes import sizes_of
 from wxjax.train import loop
@@ -81,11 +82,13 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             values = fine_tune(config, left, smaller, values, place)
             add(f"{label}, tuned", smaller, values, {**size, "fine_tuned": config.shrink.fine_tune})
     if one.model.experts.slimmable:
-        for share in (0.25, 0.5):
+        for share in WIDTHS[:-1]:
             narrow = task._replace(
                 predict=lambda v, b, share=share: task.predict(v, {**b, "share": share})
             )
             add(f"width {share:g}", narrow, variables, {"share": share})
+    if one.model.experts.get("adaptive", False):
+        rows["width by shot"] = adaptive(config, task, variables, known, test)
     once, sizes = compress.weight_only(variables["params"])
     add("int8 weights", task, {**variables, "params": jax.device_get(once)}, {"bytes": sizes})
     inner = compress.dynamic(variables["params"])
@@ -96,6 +99,28 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     made = {"rows": rows, "weights": about.get("seed"), "device": cost.device_name()}
     files.write_json(workdir / "shrink.json", made)
     return made
+
+
+def adaptive(config: ConfigDict, task: Any, variables: Any, known: Any, test: Any) -> dict:
+    """Each shot at the width that it asks for; by masks, so no time is saved."""
+    made = {}
+    for share in WIDTHS:
+        narrow = task._replace(
+            predict=lambda v, b, share=share: task.predict(v, {**b, "share": share})
+        )
+        made[share] = Embedder(narrow, variables, config.evaluate.batch_size)(test)
+    asked = made[WIDTHS[-1]]["width"]
+    feature = np.select(
+        [asked[:, None] == share for share in WIDTHS], [made[s]["feature"] for s in WIDTHS]
+    )
+    ranked, _, _ = evaluation.compare(known, feature, protocol=retrieval.protocol(config))
+    found = ranking.scores(ranked)
+    return {
+        "map": found["map"],
+        "rank1": found["rank1"],
+        "share": round(float(asked.mean()), 4),
+        "asked": {str(share): int((asked == share).sum()) for share in WIDTHS},
+    }
 
 
 def scores(config: ConfigDict, one: Any, variables: Any) -> np.ndarray:

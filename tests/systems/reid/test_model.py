@@ -14,6 +14,7 @@ from wxjax.recipes import retrieval, stages
 from wxjax.systems.reid import explain
 from wxjax.systems.reid.model import Network
 from wxjax.systems.reid.sizes import sizes_of
+from wxjax.systems.reid.task import complexity
 
 KEY = jax.random.key(0)
 jit = jax.jit
@@ -173,10 +174,13 @@ def test_bands_are_never_all_dropped():
     from wxjax.systems.reid.task import dropped
 
     present = jnp.ones((500, 3), bool).at[:, 2].set(False)
-    kept = dropped(KEY, present, 0.7)
+    kept = dropped(KEY, present, 0.7, jnp.arange(500))
     assert bool(kept.any(1).all()) and not bool(kept[:, 2].any())
     # All dropped (0.49) keeps both, as none dropped (0.09) does; else one of two (0.42).
     assert abs(float(kept[:, :2].mean()) - (0.49 + 0.09 + 0.42 / 2)) < 0.06
+    kept = dropped(KEY, present[:12], 0.7, jnp.arange(12) // 3)
+    assert bool((kept.reshape(4, 3, 3) == kept.reshape(4, 3, 3)[:, :1]).all())
+    assert bool(dropped(KEY, present[:3], 0.99, jnp.zeros(3, int))[:, :2].all())
 
 
 def test_shots_do_not_depend_on_their_batch():
@@ -208,9 +212,32 @@ def test_the_published_trunk_has_its_size():
     assert size(shapes) == 86_192_640 - (197 - 129) * 768
 
 
+def test_the_head_of_widths_learns_the_narrowest_that_is_right():
+    logits = jnp.log(jnp.array([[0.7, 0.2, 0.1], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1]]))
+    right = jnp.array([[True, True], [False, True], [False, False]])  # asks for 1/4, 1/2, 1
+    found = complexity(logits, right)
+    assert float(found["loss"]) == pytest.approx(-np.log([0.7, 0.2, 0.1]).mean(), rel=1e-5)
+    assert float(found["wanted"]) == pytest.approx((0.25 + 0.5 + 1) / 3)
+    assert float(found["share"]) == pytest.approx((0.25 + 1 + 0.5) / 3)
+
+
+def test_an_adaptive_network_names_a_width_and_is_trained_at_each():
+    found = config(model__experts__slimmable=True, model__experts__adaptive=True)
+    task = tasks.load(found)
+    variables = start(task)
+    state = {k: v for k, v in variables.items() if k != "params"}
+    of = lambda params: task.loss({"params": params, **state}, batch(), KEY, jnp.int32(0))
+    grads, (logs, _) = jit(jax.grad(of, has_aux=True))(variables["params"])
+    assert float(jnp.abs(grads["complexity"]["kernel"]).max()) > 0
+    assert 0.25 <= float(logs["complexity_share"]) <= 1
+    width = jit(task.predict)(variables, batch())["width"]
+    assert set(np.asarray(width).tolist()) <= {0.25, 0.5, 1.0}
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
+        ({"model__experts__adaptive": True}, "slimmable=True with it"),
         ({"model__fusion": "late"}, "config.model.fusion='late'"),
         ({"model__fusion": "hierarchical", "model__block": "mlp"}, "fuses experts"),
         ({"model__backbone": "conv4"}, "Did you mean 'conv3'"),

@@ -23,6 +23,7 @@ from wxjax.ops.dense import gelu
 KINDS = ("mlp", "swiglu")
 STEPS = "weight_steps"  # beside int8 kernels: last by name, after what Flax knows
 RESIDUALS = ("linear", "identity", "none")
+WIDTHS = (0.25, 0.5, 1.0)  # shares of its hidden units at which a slimmable expert is trained
 
 
 class Body(NamedTuple):
@@ -34,6 +35,8 @@ class Body(NamedTuple):
       kind: 'mlp', or 'swiglu': W3 (silu(W1 x) * W2 x).
       residual: 'linear', 'identity' or 'none', times `residual_weight`.
       slimmable: also trained at a quarter and half of its width.
+      adaptive: a head on the global vector learns the narrowest of the trained widths at which
+        a shot is still recognised, and picks one for each shot.
     """
 
     ratio: float | Sequence[float] = 2.0
@@ -43,6 +46,7 @@ class Body(NamedTuple):
     residual_weight: float = 1.0
     dropout: float = 0.1
     slimmable: bool = False
+    adaptive: bool = False
 
 
 def check(body: Body, experts: int) -> None:
@@ -51,6 +55,9 @@ def check(body: Body, experts: int) -> None:
         raise errors.unknown("config.model.experts.kind", body.kind, KINDS)
     if body.residual not in RESIDUALS:
         raise errors.unknown("config.model.experts.residual", body.residual, RESIDUALS)
+    if body.adaptive and not body.slimmable:
+        expected = "expected False, or model.experts.slimmable=True with it"
+        raise errors.bad("config.model.experts.adaptive", True, expected)
     if not 1 <= body.layers <= 3:
         raise errors.bad("config.model.experts.layers", body.layers, "expected 1 to 3")
     if isinstance(body.ratio, Sequence) and len(body.ratio) != experts:

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from wxjax.systems.reid import fusion
 from wxjax.systems.reid.backbone import Backbone
+from wxjax.systems.reid.experts import WIDTHS
 from wxjax.systems.reid.fusion import Bank, Fusion
 from wxjax.systems.reid.gate import Gating, Router
 from wxjax.systems.reid.sizes import Sizes
@@ -44,7 +45,8 @@ class Network(nn.Module):
         Returns:
           `feature [b f]` of the triplet loss, `neck [b f]` of retrieval, both 0 where a band is
           absent; `bands [b m d]` and `necks [b m d]` alike; in training `scores [b i]` and
-          `band_scores [b m i]`; for experts `gates`, `probs`, `logits` `[b g k]`; `shares`.
+          `band_scores [b m i]`; for experts `gates`, `probs`, `logits` `[b g k]`; `shares`;
+          for adaptive ones `widths [b 3]`, logits of `WIDTHS`.
         """
         s = self.sizes
         b, m = image.shape[:2]
@@ -68,6 +70,10 @@ class Network(nn.Module):
         if "joint" in said:
             parts.append(said.pop("joint"))
             known.append(jnp.ones((b, s.features)))
+        if s.experts.adaptive and s.block == "moe":
+            mean = cls.sum(1) / jnp.maximum(here.sum(1), 1)[:, None]
+            head = nn.Dense(len(WIDTHS), name="complexity")
+            said["widths"] = head(jax.lax.stop_gradient(mean))
         feature, known = jnp.concatenate(parts, -1), jnp.concatenate(known, -1)
         found = self._necks(feature, known, bands, here, train)
         return {**said, **found, "feature": feature, "bands": bands}

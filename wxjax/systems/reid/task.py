@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from wxjax import errors
 from wxjax.losses import retrieval, terms
 from wxjax.nn import balance
+from wxjax.systems.reid.experts import WIDTHS
 from wxjax.systems.reid.model import Network
 from wxjax.systems.reid.sizes import Sizes, sizes_of
 from wxjax.task import Task
@@ -62,10 +63,16 @@ def init(net: Network, key, batch: Mapping) -> dict:
     return dict(variables)
 
 
-def dropped(key, present, rate: float):
-    """`present` with every band absent at `rate`, never all that were there."""
-    keep = present & (jax.random.uniform(key, present.shape) >= rate)
-    return jnp.where(keep.any(1, keepdims=True), keep, present)
+def dropped(key, present, rate: float, label):
+    """`present` without the bands drawn at `rate`, never all that a shot or the batch had.
+
+    One draw an identity: shots with different bands are far apart whoever they show, and the
+    farthest positive of a triplet would always be one of them.
+    """
+    first = (label[:, None] == label).argmax(1)  # of the shots of the same identity
+    keep = present & (jax.random.uniform(key, present.shape)[first] >= rate)
+    keep = jnp.where(keep.any(1, keepdims=True), keep, present)
+    return jnp.where(keep.any(0), keep, present)  # a norm over no shot has no mean
 
 
 def loss(net: Network, weights: Mapping, balances: Mapping, rate: float, steps: int,
@@ -74,7 +81,9 @@ def loss(net: Network, weights: Mapping, balances: Mapping, rate: float, steps: 
     # Seeds reorder the shots: noise differs with them, and one program serves them all.
     key = jax.random.fold_in(key, batch["index"].sum())
     first, second, third = jax.random.split(key, 3)
-    present = dropped(first, batch["present"], rate) if rate else batch["present"]
+    present = batch["present"]
+    if rate:
+        present = dropped(first, present, rate, batch["label"])
     progress = step / steps
 
     def run(share):
@@ -86,12 +95,18 @@ def loss(net: Network, weights: Mapping, balances: Mapping, rate: float, steps: 
         return task_terms(weights, found, batch["label"], present), found, stats
 
     (total, logs), said, stats = run(1.0)
-    if net.sizes.experts.slimmable and net.sizes.block == "moe":
-        # The sandwich rule (Yu and Huang, 2019): the widest, the narrowest, one between.
-        middle = jax.random.choice(third, jnp.array([0.25, 0.5, 1.0]))
-        for share in (0.25, middle):
-            total = total + run(share)[0][0]
-        total = total / 3
+    body = net.sizes.experts
+    if body.slimmable and net.sizes.block == "moe":
+        # The sandwich rule (Yu and Huang, 2019): the widest, the narrowest, one between; where
+        # a head learns which suffices, each of the widths.
+        middle = WIDTHS[1] if body.adaptive else jax.random.choice(third, jnp.array(WIDTHS))
+        narrower = [run(share) for share in (WIDTHS[0], middle)]
+        total = (total + sum(part[0] for part, _, _ in narrower)) / 3
+        if body.adaptive:
+            right = [(s["scores"].argmax(-1) == batch["label"]) for _, s, _ in narrower]
+            found = complexity(said["widths"], jnp.stack(right, -1))
+            logs |= {f"complexity_{name}": value for name, value in found.items()}
+            total = total + found["loss"]
     if "gates" in said:
         found = balance_terms(net.sizes, said)
         logs |= {f"balance_{name}": value for name, value in found.items()}
@@ -100,6 +115,18 @@ def loss(net: Network, weights: Mapping, balances: Mapping, rate: float, steps: 
         usage = said["gates"].mean((0, 1))
         logs |= {f"usage_{i}": usage[i] for i in range(usage.shape[0])}
     return total, (logs, dict(stats))
+
+
+def complexity(logits, right):
+    """Cross-entropy of the head `[b 3]` with the narrowest width that is `right [b 2]`, else 1."""
+    target = jnp.where(right.any(-1), right.argmax(-1), len(WIDTHS) - 1)
+    each = -jnp.take_along_axis(jax.nn.log_softmax(logits), target[:, None], -1)
+    share = jnp.array(WIDTHS)
+    return {
+        "loss": each.mean(),
+        "share": share[logits.argmax(-1)].mean(),
+        "wanted": share[target].mean(),
+    }
 
 
 def task_terms(weights: Mapping, said: Mapping, label, present):
@@ -163,7 +190,8 @@ def predict(net: Network, neck: str, variables, batch: Mapping) -> dict[str, Any
 
     Returns:
       `feature [b f]` of length 1 (parts of absent bands 0), `bands [b m d]` alike for each
-      band alone; for experts `gates [b g k]` and `shares` of the windows by scale.
+      band alone; for experts `gates [b g k]` and `shares` of the windows by scale;
+      for adaptive ones `width [b]`, the share of the hidden units that a shot asks for.
     """
     image = batch["image"]
     present = batch.get("present")
@@ -175,6 +203,8 @@ def predict(net: Network, neck: str, variables, batch: Mapping) -> dict[str, Any
     names = ("neck", "necks") if neck == "after" else ("feature", "bands")
     unit = lambda x: x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
     found = {"feature": unit(said[names[0]]), "bands": unit(said[names[1]])}
+    if "widths" in said:
+        found["width"] = jnp.array(WIDTHS)[said["widths"].argmax(-1)]
     kept = ("gates", "shares", "dropped")
     return {**found, **{name: said[name] for name in kept if name in said}}
 
