@@ -1,5 +1,6 @@
 """A trained network made smaller: units and experts pruned and fine-tuned, kernels in int8."""
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -68,7 +69,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
             steps = {"fine_tuned": config.shrink.fine_tune}
             add(f"pruned {ratio:g}, tuned", smaller, tuned, {**size, **steps})
     left, values, shape = one, variables, sizes_of(one)
-    while shape.fusion == "shared" and shape.replicas == 1 and len(shape.scales) > 1:
+    while compress.removable(shape) and len(shape.scales) > 1:
         least = int(np.argmin(scores(config, left, values)))
         small = jax.device_get(compress.without(values["params"], shape, least))
         left, values = fewer(left, least), {**values, "params": small}
@@ -125,11 +126,12 @@ def adaptive(config: ConfigDict, task: Any, variables: Any, known: Any, test: An
 
 def scores(config: ConfigDict, one: Any, variables: Any) -> np.ndarray:
     """Usage times contribution of every expert, on the validation split."""
-    net = Network(sizes_of(one))
+    net = Network(dataclasses.replace(sizes_of(one), executor="dense"))  # others keep no outputs
 
     @jax.jit
     def apply(variables, batch):
-        said = net.apply(variables, batch["image"], batch["present"])
+        camera = batch.get("camera")
+        said = net.apply(variables, batch["image"], batch["present"], camera=camera)
         return compress.expert_scores(said["gates"], said["outputs"])
 
     source = shots.open(config.data, "val")

@@ -90,6 +90,12 @@ def expert_scores(
     return gates.mean((0, 1)) * length.reshape(-1, length.shape[-1]).mean(0)
 
 
+def removable(sizes: Sizes) -> bool:
+    """Whether `without` knows how: experts one a scale, shared by all bands, weights not fixed."""
+    alone = sizes.fusion == "shared" and sizes.replicas == 1 and sizes.block == "moe"
+    return alone and sizes.gate.kind != "fixed"
+
+
 def without(params: Mapping[str, Any], sizes: Sizes, index: int) -> dict[str, Any]:
     """Parameters of the network of `sizes` without one expert and the scale that it sees.
 
@@ -98,13 +104,12 @@ def without(params: Mapping[str, Any], sizes: Sizes, index: int) -> dict[str, An
     half of the inputs that are left; fine-tune for an epoch or three.
 
     Raises:
-      InputError: for a network whose experts are not one a scale, shared by all bands.
+      InputError: for a network that is not `removable`.
     """
-    if sizes.fusion != "shared" or sizes.replicas != 1 or sizes.block != "moe":
-        found = f"{sizes.fusion}, {sizes.replicas} a scale"
-        raise errors.bad("experts", found, "removing one needs model.fusion=shared, replicas=1")
-    if sizes.gate.kind == "fixed":
-        raise errors.bad("model.gate.kind", "fixed", "expected 'learned' or 'uniform'")
+    if not removable(sizes):
+        found = f"{sizes.fusion}, {sizes.replicas} a scale, gate {sizes.gate.kind}"
+        expected = "removing one needs model.fusion=shared, replicas=1, a gate that is not fixed"
+        raise errors.bad("experts", found, expected)
     fusion = dict(params["fusion"])
     parts = {k: v for k, v in fusion["bank"].items() if k != f"scale{sizes.scales[index]}"}
     parts["experts"] = jax.tree.map(lambda x: jnp.delete(x, index, 0), parts["experts"])
