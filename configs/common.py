@@ -20,15 +20,21 @@ def optimizer(**overrides) -> ConfigDict:
 
 
 def training(**overrides) -> ConfigDict:
-    """What the loop reads besides the optimizer; durations in steps."""
+    """What the loop reads besides the optimizer; durations in steps.
+
+    `checkpoint.best` keeps the best step of a metric (such as eval/psnr), and after
+    `evaluate.patience` evaluations without a better one (0: never) the run ends.
+    """
     fields = dict(
         num_steps=100_000,
         ema_decay=0.999,
         accumulate=1,
         log_every=50,
         mesh=dict(devices=0, fsdp=False),
-        checkpoint=dict(every_steps=1_000, keep=2),
-        evaluate=dict(every_steps=1_000),
         optimizer=optimizer(),
     )
+    fields["checkpoint"] = dict(every_steps=1_000, keep=2, best="")
+    fields["evaluate"] = dict(every_steps=1_000, patience=0)
+    for name in ("checkpoint", "evaluate"):
+        fields[name] |= overrides.pop(name, {})
     return ConfigDict(fields | overrides)

@@ -2,7 +2,9 @@ r"""Time of day: one fixed view at any hour, from a few photographs of it.
 
 wxjax --config=configs/tod.py               # a drawn valley, 2 CPU cores, minutes
 wxjax --config=configs/tod.py:tiny          # what the tests train, a CPU minute
-wxjax --config=configs/tod.py:paper         # 192x320, 50,000 steps: accelerators
+wxjax --config=configs/tod.py:normal        # and a network beside it: fast 1,500 steps,
+                                            # normal 10,000, full 50,000
+wxjax --config=configs/tod.py:paper         # 192x320, full: accelerators
 wxjax --config=configs/tod.py --config.data.name=folder --config.data.root=DIR
 
 The default field, `sunfield`, interpolates between the frames given, regresses them on the
@@ -17,7 +19,8 @@ from ml_collections import ConfigDict
 
 from configs import common
 
-SIZES = ("default", "tiny", "paper")
+BUDGETS = {"fast": 1_500, "normal": 10_000, "full": 50_000}  # steps of the network's training
+SIZES = ("default", "tiny", "paper", *BUDGETS)
 
 
 def get_config(size: str = "default") -> ConfigDict:
@@ -76,6 +79,7 @@ def get_config(size: str = "default") -> ConfigDict:
         layers=2,
         film=True,
         dtype="float32",
+        quant="none",  # of the grids as stored: fp16, int8
         # what it is added to
         residual_mode=True,
         baseline_time=12.0,
@@ -119,8 +123,11 @@ def get_config(size: str = "default") -> ConfigDict:
         stage.checkpoint.every_steps = stage.evaluate.every_steps = 2
         stage.optimizer.warmup_steps = 1
     if size == "paper":
-        config.model.residual_net = True
         config.data.update(height=192, width=320)
-        stage.update(num_steps=50_000, log_every=100)
-        stage.checkpoint.every_steps = stage.evaluate.every_steps = 5_000
+        size = "full"
+    if size in BUDGETS:
+        config.model.residual_net = True
+        every = max(500, BUDGETS[size] // 10)
+        stage.update(num_steps=BUDGETS[size], log_every=max(25, every // 50))
+        stage.checkpoint.every_steps = stage.evaluate.every_steps = every
     return config

@@ -31,6 +31,10 @@ def test_a_run_ends_in_rows_a_report_and_a_page_of_the_day(view):
     report = (run / "report.md").read_text()
     assert "Hours that were hidden (prediction)" in report and "Linear interpolation" in report
     assert (run / "figures" / "hidden.png").exists() and (run / "day.html").exists()
+    assert {p.stem for p in (run / "figures").iterdir()} >= {"courses", "sun", "terms", "training"}
+    pixel = files.read_json(run / "courses.json")["pixels"][0]
+    at_noon = dict(map(tuple, pixel["given"]))[12.0]
+    assert pixel["made"][48] == pytest.approx(at_noon, abs=0.1)  # 96 moments: 48 is noon
     assert files.read_json(run / "basis.json")["psnr"] > 30
 
 

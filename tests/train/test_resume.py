@@ -311,6 +311,37 @@ def test_the_best_step_is_kept_besides_the_last(tmp_path):
     assert checkpoint.steps(folder(tmp_path / "b")) == [12]
 
 
+def test_a_run_out_of_patience_ends_and_stays_ended(tmp_path):
+    def rising_to_four(variables, step):
+        return {"psnr": 30.0 - abs(step - 4)}
+
+    often = {"evaluate.every_steps": 2, "checkpoint.every_steps": 2, "checkpoint.keep": 2}
+    ends = often | {"best": "eval/psnr", "evaluate.patience": 2, "num_steps": 20}
+    state = toy.run_with(tmp_path / "a", rising_to_four, **ends)
+    assert int(state.step) == 8  # 4 was best, 6 and 8 were not
+    assert checkpoint.steps(folder(tmp_path / "a")) == [4, 6, 8]
+    assert checkpoint.best_step(folder(tmp_path / "a"), "eval/psnr") == 4
+    same(state, toy.run_with(tmp_path / "a", lambda *_: pytest.fail("again"), **ends))
+    # Killed before the last save, it still knows how long it has waited.
+    shutil.rmtree(folder(tmp_path / "a") / "8")
+    same(state, toy.run_with(tmp_path / "a", rising_to_four, **ends))
+    # Its rate fell over 20 steps, and so it is where a run of 20 was after 8.
+    toy.run_with(tmp_path / "b", rising_to_four, **often | {"num_steps": 20, "checkpoint.keep": 9})
+    same(state.variables, checkpoint.load_variables(tmp_path / "b", 8))
+
+
+@pytest.mark.parametrize(
+    "best, message",
+    [
+        ("", "evaluate.patience=2: expected a metric"),
+        ("eval/pnsr", "eval/pnsr.*Did you mean 'eval/psnr'"),
+    ],
+)
+def test_patience_needs_a_metric_that_is_measured(tmp_path, best, message):
+    with pytest.raises(errors.InputError, match=message):
+        toy.run_with(tmp_path, lambda *_: {"psnr": 1.0}, best, **{"evaluate.patience": 2})
+
+
 def test_variables_of_a_run_load_without_its_model(tmp_path):
     state = toy.run(tmp_path)
     same(checkpoint.load_variables(tmp_path), state.variables)

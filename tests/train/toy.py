@@ -89,8 +89,8 @@ def config(**changes):
                 clip_norm=1.0,
                 frozen=(),
             ),
-            checkpoint=dict(every_steps=3, keep=2),
-            evaluate=dict(every_steps=4),
+            checkpoint=dict(every_steps=3, keep=2, best=""),
+            evaluate=dict(every_steps=4, patience=0),
             mesh=dict(devices=1, fsdp=False),
         )
     )
@@ -128,8 +128,7 @@ def run(workdir, source=None, size=8, net=None, noise=0.01, devices=1, **changes
 
 def run_with(workdir, evaluate, best="", **changes):
     """A run with an evaluation of its own; `best` names what decides which step is kept."""
-    made = config(**changes).unlock()
-    made.checkpoint.best = best
+    made = config(**{"checkpoint.best": best}, **changes)
     return loop.train(task(), made, batches(), workdir, evaluate=evaluate)
 
 

@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from collections.abc import Callable
 
 import numpy as np
 
@@ -150,18 +151,24 @@ def plan(call: Call) -> None:
       wxjax plan mosaic.tif --model=dehazexl --memory=8GiB
       wxjax plan mosaic.tif --config=configs/dehazexl.py:paper
     """
-    from wxjax.recipes import evidence, pictures, single
+    from wxjax.recipes import pictures
 
     if not call.arguments:
         raise errors.InputError("plan: expected files, for example photo.jpg.")
+    for name, entry in zip(
+        call.arguments, pictures.plans(_planned(call), call.arguments), strict=True
+    ):
+        print("\n".join(entry.lines(name)))
+
+
+def _planned(call: Call) -> Callable:
+    """The network that plan asks, and no second copy of its weights, which would be counted."""
+    from wxjax.recipes import evidence, pictures, single
+
     workdir = pathlib.Path(call.flags.model or call.workdir)
     config = settings.load(call._replace(workdir=workdir))
     pictures.allow(config, call.flags.memory, call.flags.devices)
     if call.config is not None:
-        task, variables = pictures.blank(config)
-    else:
-        trained = evidence.system if config.recipe == "moei" else single.system
-        task, variables, _ = trained(config, workdir)
-    made = pictures.plans(pictures.program(task, variables, config.tiles), call.arguments)
-    for name, entry in zip(call.arguments, made, strict=True):
-        print("\n".join(entry.lines(name)))
+        return pictures.program(*pictures.blank(config), config.tiles)
+    trained = evidence.system if config.recipe == "moei" else single.system
+    return pictures.program(*trained(config, workdir)[:2], config.tiles)

@@ -116,7 +116,7 @@ class Trainer:
         one.num_steps, one.optimizer.schedule = steps, "constant"
         one.optimizer.warmup_steps = min(one.optimizer.warmup_steps, steps - 1)
         one.checkpoint.update(best="", every_steps=steps, keep=1)
-        one.evaluate.every_steps = 0
+        one.evaluate.update(every_steps=0, patience=0)
         task = tasks.load(one)
         batches = identities.train_batches(
             self._source,

@@ -21,6 +21,7 @@ from wxjax.evaluate import rates, runner
 from wxjax.metrics import lightmap
 from wxjax.recipes import evidence, stages
 from wxjax.report import daytime as report
+from wxjax.systems.tod import quantise
 from wxjax.task import Task
 from wxjax.train import loop, weights
 
@@ -31,7 +32,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     folder = workdir / "system"
     if not (folder / "weights.json").exists():
         variables = train(config, day, split, workdir / config.stage)
-        weights.save(folder, variables, provenance(config, day, split))
+        packed = quantise.pack(config.model.quant, variables)
+        weights.save(folder, packed, provenance(config, day, split))
     test(config, workdir)
 
 
@@ -83,7 +85,12 @@ def train(
         task, staged, numbers(config, split), workdir, variables=variables,
         evaluate=validator(task, day, split, config.val_downsample), name=config.stage,
     )  # fmt: skip
-    return jax.device_get(state.variables)
+    return rounded(config.model.quant, stages.chosen(staged, workdir, state))
+
+
+def rounded(quant: str, variables: dict) -> dict:
+    """Variables as they are once stored and read again."""
+    return jax.device_get(quantise.unpack(quantise.pack(quant, variables)))
 
 
 def numbers(config: ConfigDict, split: daytime.Split) -> Any:
@@ -203,6 +210,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
         "data": day.name,
         "size": list(split.frames.shape[1:3]),
         "protocol": config.protocol,
+        "quant": model.get("quant", "none"),
         "variants": {
             name: {part: measuring.means(rows, name, part) for part in shown} for name in variants
         },
@@ -210,13 +218,87 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
         "period": period,
         "parameters": int(sum(np.size(x) for x in jax.tree.leaves(variables["params"]))),
         "baked": files.read_json(workdir / "basis.json"),
-        "bytes": int(sum(np.asarray(x).nbytes for x in jax.tree.leaves(variables))),
+        "bytes": stored(model, weights.load(workdir / "system")[0]),
         "rates": bytes_of(day, split, period, task),
         **{name: value for name, value in about.items() if name != "model"},
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
     }
+    made["rates"].append(own_rate(made, split.frames))
+    if solar:
+        made["configured"] = {name: float(model[name]) for name in made["place"]}
+    if split.frames.dtype == np.uint8:
+        files.write_json(workdir / "courses.json", courses(variants["model"], split, period))
     files.write_json(workdir / "daytime.json", made)
     return made
+
+
+def stored(model: dict, variables: dict) -> int:
+    """Bytes that a render reads: parameters as stored, and the frames the field looks at.
+
+    `sunfield` and a `basis` by SVD look at all of them, the others at the baseline picture, and
+    at three more with `be_input=key`.
+    """
+    size = lambda tree: int(sum(np.asarray(x).nbytes for x in jax.tree.leaves(tree)))
+    frames = variables["scene"]["frames"]
+    if model["field"] == "sunfield" or (model["field"] == "basis" and model["basis_fit"] == "svd"):
+        return size(variables)
+    encoder = model["use_baseline_encoder"] or model["field"] == "encoder"
+    looked = 4 if encoder and model["be_input"] == "key" else int(encoder or model["residual_mode"])
+    return size(variables["params"]) + looked * frames.nbytes // frames.shape[2]
+
+
+def own_rate(made: dict, frames: np.ndarray) -> dict:
+    """The model itself as a row of the table of bytes."""
+    found = made["variants"]["model"]["given"]
+    return {
+        "method": "this model",
+        "setting": made["field"] if made["quant"] == "none" else f"{made['field']} {made['quant']}",
+        "bytes": made["bytes"],
+        "share": made["bytes"] / frames.nbytes,
+        "bits": 8 * made["bytes"] / frames[..., 0].size,
+        "pooled": found["pooled"],
+        **found["all"],
+    }
+
+
+COURSES = (2, 3)  # pixels down and across whose days are drawn
+
+
+def courses(render: measuring.Renderer, split: daytime.Split, period: float) -> dict:
+    """Days of the pixels that change most in each of six parts of the picture.
+
+    Returns:
+      `hours [96]`; `pixels`: `y, x`, `made [96]` and the green code of `given` and `hidden`
+      frames as [hour, code] pairs.
+    """
+    hours = np.arange(96) * period / 96
+    height, width = split.frames.shape[1:3]
+    spread = split.frames[..., 1].astype(np.float32).std(0)
+    places = []
+    for rows in np.array_split(np.arange(height), COURSES[0]):
+        for columns in np.array_split(np.arange(width), COURSES[1]):
+            part = spread[np.ix_(rows, columns)]
+            y, x = np.unravel_index(part.argmax(), part.shape)
+            places.append((int(rows[y]), int(columns[x])))
+    made = np.stack([render.pixels(hour, np.array(places))[:, 1] for hour in hours])
+    made = np.clip(made, 0, 1) * 255
+
+    def dots(moments, frames, y, x):
+        return [[float(h), int(f[y, x, 1])] for h, f in zip(moments, frames, strict=True)]
+
+    return {
+        "hours": hours.tolist(),
+        "pixels": [
+            {
+                "y": y,
+                "x": x,
+                "made": np.round(made[:, i], 2).tolist(),
+                "given": dots(split.hours, split.frames, y, x),
+                "hidden": dots(split.test_hours, split.test_frames, y, x),
+            }
+            for i, (y, x) in enumerate(places)
+        ],
+    }
 
 
 def placed(variables: dict) -> dict[str, float]:

@@ -23,7 +23,7 @@ from wxjax.interop import clip, state_files
 from wxjax.metrics import routing
 from wxjax.recipes import evidence, retrieval_variants, stages
 from wxjax.systems.reid.sizes import sizes_of
-from wxjax.train import checkpoint, loop, manifest, once, weights
+from wxjax.train import checkpoint, loop, once, weights
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -76,10 +76,10 @@ def train(config: ConfigDict, workdir: pathlib.Path, name: str, seed: int, load:
         "seed": config.seed + seed,
         "variant": name,
         "classes": one.model.identities,
-        "best_step": best(place),
+        "best_step": checkpoint.best_step(place / "checkpoints", one.checkpoint.best),
     }
     about["model"] = one.model.to_dict()
-    if about["best_step"] != one.num_steps:
+    if about["best_step"] not in (None, int(state.step)):
         picked = checkpoint.load_variables(place, about["best_step"])
         weights.save(place / "best", picked, about)
     weights.save(place / "last", jax.device_get(state.variables), about)
@@ -107,15 +107,6 @@ def pretrained(config: ConfigDict, variables: dict) -> dict:
     params = {**variables["params"], "backbone": {"vit": trunk}}
     weights.check({"params": params}, {"params": variables["params"]}, path)
     return {**variables, "params": params}
-
-
-def best(place: pathlib.Path) -> int:
-    """The step whose validation mAP was best among the checkpoints kept."""
-    found = {}
-    for step in checkpoint.steps(place / "checkpoints"):
-        about = manifest.verify(place / "checkpoints" / str(step))
-        found[step] = (about.get("metrics", {}).get("eval/ap") or 0.0, step)
-    return max(found, key=found.get)
 
 
 def validator(task: Any, source: Any, config: ConfigDict) -> Callable:

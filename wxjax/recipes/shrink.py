@@ -161,7 +161,7 @@ def fine_tune(config: ConfigDict, one: Any, task: Any, variables: Any, place: pa
     short = stages.stage_config(config, config.stage, config.stage)
     short.model = one.model
     short.num_steps = int(config.shrink.fine_tune)
-    short.checkpoint.best = ""
+    short.checkpoint.best, short.evaluate.patience = "", 0
     short.checkpoint.every_steps = short.evaluate.every_steps = short.num_steps
     short.optimizer.learning_rate = 0.1 * config.stages[config.stage].optimizer.learning_rate
     short.optimizer.warmup_steps = 0

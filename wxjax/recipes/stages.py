@@ -14,7 +14,8 @@ from wxjax import mesh as meshes
 from wxjax import task as tasks
 from wxjax.data import pipeline
 from wxjax.task import DEGRADATIONS, Task
-from wxjax.train import loop
+from wxjax.train import checkpoint, loop
+from wxjax.train.state import TrainState
 
 TRAINING = ("num_steps", "ema_decay", "accumulate", "log_every")
 
@@ -32,7 +33,7 @@ def stage_config(config: ConfigDict, stage: str, length: str, **changes: Any) ->
     for name, value in training.items():
         if name != "evaluate":
             out[name] = value
-    out.evaluate.every_steps = training.evaluate.every_steps
+    out.evaluate.update(training.evaluate)
     for name, value in changes.items():
         out[name] = value
     return out
@@ -62,7 +63,16 @@ def train(
     state = loop.train(
         task, config, batches, workdir, variables=variables, evaluate=evaluate, name=name
     )
-    return jax.device_get(state.variables)
+    return chosen(config, workdir, state)
+
+
+def chosen(config: ConfigDict, workdir: pathlib.Path, state: TrainState) -> dict:
+    """Averaged variables of the best step of `checkpoint.best`, of the last where none is named."""
+    step = checkpoint.best_step(workdir / "checkpoints", config.checkpoint.best)
+    if step in (None, int(state.step)):
+        return jax.device_get(state.variables)
+    print(f"step {step} was best by {config.checkpoint.best}, and is used")
+    return checkpoint.load_variables(workdir, step)
 
 
 def validator(task: Task, batch: dict) -> Callable:

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from wxjax import files
+from wxjax.ops import sun
 from wxjax.report import cells, evidence, figures, page
 from wxjax.report.cells import Cell, Table, number
 
@@ -33,9 +34,8 @@ def build(workdir: pathlib.Path | str) -> None:
     workdir = pathlib.Path(workdir)
     summary = files.read_json(workdir / "daytime.json")
     rows = files.read_jsonl(workdir / "per_hour.jsonl")
-    training = evidence._training(workdir)
     plots = {}
-    for name, (caption, draw, size) in available(summary, rows, training).items():
+    for name, (caption, draw, size) in available(summary, rows, workdir).items():
         light = figures.render(draw, figures.LIGHT, size)
         plots[name] = (caption, light, figures.render(draw, figures.DARK, size))
         files.write_bytes(workdir / "figures" / f"{name}.png", light)
@@ -139,7 +139,8 @@ def bytes_table(summary: Mapping) -> Table:
     ]
     note = (
         "Mean over all given hours. svd int8, r: what bake stores, any pixel of any hour by "
-        "itself; the codecs store frames at a quality and must decode a whole one."
+        "itself; the codecs store frames at a quality and must decode a whole one; this model: "
+        "parameters as stored and the frames it looks at, uncompressed."
     )
     return Table("Bytes at given hours", header, rows, note)
 
@@ -150,8 +151,10 @@ def about(summary: Mapping) -> Table:
         (Cell("Data"), Cell(f"{summary['data']}, {summary['size'][1]}x{summary['size'][0]}")),
         (Cell("Protocol"), Cell(summary["protocol"])),
         (Cell("Parameters"), Cell(cells.plain(summary["parameters"]))),
-        (Cell("Bytes with the frames it needs"), Cell(cells.plain(summary["bytes"]))),
+        (Cell("Bytes with the frames it looks at"), Cell(cells.plain(summary["bytes"]))),
     ]
+    if summary.get("quant", "none") != "none":
+        rows.append((Cell("Grids stored as"), Cell(summary["quant"])))
     if summary.get("baked"):
         baked = summary["baked"]
         rows.append(
@@ -168,9 +171,10 @@ def about(summary: Mapping) -> Table:
     return Table("Provenance", ("", ""), rows)
 
 
-def available(summary: Mapping, rows: Sequence[Mapping], training: Mapping) -> dict:
+def available(summary: Mapping, rows: Sequence[Mapping], workdir: pathlib.Path) -> dict:
     """name -> (caption, draw, size)."""
     wide = (2 * figures.SIZE[0], 3.2)
+    training, terms = evidence._training(workdir), loss_terms(workdir)
     plots = {}
     for part, words in PARTS.items():
         chosen = [row for row in rows if row["part"] == part]
@@ -183,6 +187,23 @@ def available(summary: Mapping, rows: Sequence[Mapping], training: Mapping) -> d
     if summary.get("rates"):
         plots["rates"] = (
             "Quality per byte at given hours.", lambda f, d: rates(f, d, summary["rates"]), wide
+        )  # fmt: skip
+    if (workdir / "courses.json").exists():
+        made = files.read_json(workdir / "courses.json")
+        plots["courses"] = (
+            "Six pixels through the day, green channel: this model (line), frames given (dots) "
+            "and hidden (circles).",
+            lambda f, d: courses(f, d, made), (wide[0], 4.4),
+        )  # fmt: skip
+    if summary.get("configured"):
+        plots["sun"] = (
+            "Height of the sun: as configured, and as fitted to the frames.",
+            lambda f, d: sun_path(f, d, summary), (wide[0], 2.4),
+        )  # fmt: skip
+    if terms:
+        plots["terms"] = (
+            "Terms of the training loss, before their weights.",
+            lambda f, d: draw_terms(f, d, terms), (wide[0], 2.4),
         )  # fmt: skip
     if training:
         plots["training"] = (
@@ -219,6 +240,66 @@ def rates(figure, dress, rows: Sequence[Mapping]) -> None:
         axes.set(xlabel="bits a pixel and frame", xscale="log")
         axes.set_ylabel({"psnr": "PSNR, dB"}.get(metric, metric.upper()))
     panels[0].legend()
+
+
+TERMS = {"mse": "MSE", "ssim_loss": "1 - SSIM", "lpips": "LPIPS"}
+
+
+def loss_terms(workdir: pathlib.Path) -> dict[str, list[tuple[int, float]]]:
+    """name -> (step, value) of each term that the field's training logged."""
+    path = workdir / "field" / "metrics.jsonl"
+    if not path.exists():
+        return {}
+    rows = files.read_jsonl(path)
+    found = {
+        words: [(row["step"], row[name]) for row in rows if row.get(name)]
+        for name, words in TERMS.items()
+    }
+    return {words: points for words, points in found.items() if points}
+
+
+def draw_terms(figure, dress, terms: Mapping[str, Sequence]) -> None:
+    """A panel a term, against the step."""
+    panels = figure.subplots(1, len(terms), squeeze=False)[0]
+    for axes, (name, points) in zip(panels, terms.items(), strict=True):
+        axes.plot(*zip(*points, strict=True), color=dress.accent)
+        axes.set_title(name, loc="left")
+        axes.set(xlabel="step", yscale="log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
+
+
+def courses(figure, dress, made: Mapping) -> None:
+    """A panel a pixel, as the six lie in the picture."""
+    panels = figure.subplots(2, 3, sharex=True, sharey=True).ravel()
+    for axes, pixel in zip(panels, made["pixels"], strict=True):
+        axes.plot(made["hours"], pixel["made"], color=dress.accent, linewidth=1.2)
+        for name, face in (("given", dress.accent), ("hidden", "none")):
+            if pixel[name]:
+                axes.plot(
+                    *zip(*pixel[name], strict=True), "o", markersize=4,
+                    markerfacecolor=face, markeredgecolor=dress.accent,
+                )  # fmt: skip
+        axes.set_title(f"row {pixel['y']}, column {pixel['x']}", loc="left")
+    for axes in panels[3:]:
+        axes.set_xlabel("hour" if max(made["hours"]) < 24 else "day")
+    panels[0].set_ylabel("code of 255")
+    panels[3].set_ylabel("code of 255")
+
+
+def sun_path(figure, dress, summary: Mapping) -> None:
+    """Altitude against the hour."""
+    axes = figure.subplots()
+    hours = [i / 4 for i in range(97)]
+    for words, place, line in (
+        ("configured", summary["configured"], ":"),
+        ("fitted", summary["place"], "-"),
+    ):
+        where = (place["latitude"], place["declination"], place["shift"])
+        axes.plot(hours, sun.position(hours, *where)[1], line, color=dress.accent, label=words)
+    axes.axhline(0, color=dress.hues[0], linewidth=0.8)
+    axes.set(xlabel="hour", ylabel="degrees", xlim=(0, 24))
+    axes.legend()
 
 
 def said(path: pathlib.Path) -> str:

@@ -77,6 +77,21 @@ def newest(folder: os.PathLike | str, warn: Callable[[str], None]) -> tuple[int,
     return None
 
 
+def best_step(folder: os.PathLike | str, metric: str) -> int | None:
+    """The complete step with the best evaluation, the later of equals; None where there is none.
+
+    Args:
+      metric: such as 'eval/psnr'; '-' before it means lower is better; '' gives None.
+    """
+    named, scores = metric.removeprefix("-"), {}
+    for step in steps(folder) if named else ():
+        about = files.read_json(pathlib.Path(folder) / str(step) / manifest.NAME)["about"]
+        score = about.get("metrics", {}).get(named)
+        if score is not None:
+            scores[step] = -score if metric.startswith("-") else score
+    return max(scores, key=lambda step: (scores[step], step)) if scores else None
+
+
 def describe(state: TrainState) -> dict[str, str]:
     """Every leaf of a state as {'variables/params/kernel': 'float32[3,3]'}."""
     leaves = jax.tree.leaves_with_path(_parts(state))
@@ -216,20 +231,11 @@ class Store:
 
     def _prune(self) -> None:
         have = steps(self.folder)
-        kept = {*have[-self._keep :], self._best_of(have)}
+        kept = {*have[-self._keep :], best_step(self.folder, self._best)}
         for step in set(have) - kept:
             # Without its manifest a half-removed step counts as none.
             (self.folder / str(step) / manifest.NAME).unlink()
             shutil.rmtree(self.folder / str(step), ignore_errors=True)
-
-    def _best_of(self, have: list[int]) -> int | None:
-        metric, scores = self._best.removeprefix("-"), {}
-        for step in have if metric else ():
-            about = files.read_json(self.folder / str(step) / manifest.NAME)["about"]
-            score = about.get("metrics", {}).get(metric)
-            if score is not None:
-                scores[step] = -score if self._best.startswith("-") else score
-        return max(scores, key=lambda step: (scores[step], step)) if scores else None
 
     def amend(self, step: int, about: dict) -> None:
         """Replaces what the manifest of a complete step says besides its files."""

@@ -40,7 +40,8 @@ def train(
         warmup_steps, schedule, end_value, b1, b2, weight_decay, clip_norm, frozen},
         checkpoint{every_steps, keep}, evaluate{every_steps}, mesh{devices, fsdp}`; where present
         also `checkpoint.best`, an evaluated metric whose best step is kept ('-' before it: lower
-        is better). Durations are in steps.
+        is better), and `evaluate.patience`, evaluations without a better one after which the run
+        ends. Durations are in steps.
       batches: a Grain dataset iterator of dicts of arrays [b ...]. Its attribute `source`, if it
         has one, is compared by repr on resuming.
       variables: start values instead of `task.init`.
@@ -109,13 +110,13 @@ def train(
 def _run(state, step_fn, batches, mesh, session, num_steps: int) -> TrainState:
     """Step after step; what is due between two is the session's, in the order written here."""
     step = int(state.step)
-    session.evaluate_left_over(state, step)
-    while step < num_steps:
+    ended = session.evaluate_left_over(state, step)
+    while step < num_steps and not ended:
         batch = _numbers(meshes.put(next(batches), mesh))
         state, metrics = session.compiled(step_fn, state, batch)(state, batch)
         step += 1
         session.log(step, metrics, batch.get("index"))  # reads the step before: no waiting
-        session.evaluate_and_save_if_due(state, batches, step)
+        ended = session.evaluate_and_save_if_due(state, batches, step)
     session.finish(step)
     return state
 
@@ -134,12 +135,14 @@ def _numbers(batch: dict[str, Any]) -> dict[str, Any]:
 
 def _finished(folder: pathlib.Path, num_steps: int, abstract: TrainState, batches: Any):
     """The state of a run whose last checkpoint stands intact, read without taking the lock."""
-    if num_steps not in checkpoint.steps(folder):
+    have = checkpoint.steps(folder)
+    last = num_steps if num_steps in have else max(have, default=0)
+    if not last:
         return None
     try:
-        about = manifest.verify(folder / str(num_steps))
+        about = manifest.verify(folder / str(last))
     except manifest.Damaged:
         return None  # said, and mended from the step before, by whoever holds the lock
-    if not about["evaluated"]:
+    if not about["evaluated"] or not (last == num_steps or about.get("ended")):
         return None
-    return checkpoint.restore(folder, num_steps, about, abstract, batches)
+    return checkpoint.restore(folder, last, about, abstract, batches)

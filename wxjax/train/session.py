@@ -10,6 +10,7 @@ import jax
 from wxjax import files
 from wxjax import mesh as meshes
 from wxjax.train import checkpoint, step
+from wxjax.train.patience import Patience
 from wxjax.train.signals import Requests, Stopped
 from wxjax.train.window import Window, diverged
 from wxjax.train.writer import RunWriter
@@ -37,6 +38,7 @@ class Session:
         self._start = self._good = about.get("step", 0)
         self._due_now = not about.get("evaluated", True)
         self._about, self._results = about, (0, {})  # the results of one step
+        self._waited = Patience(config, about.get("patience"))
         self._pending = None  # (step, metrics, examples) not read yet
         self._programs: dict[Any, Any] = {}
         self._timing = pathlib.Path(workdir) / TIMING
@@ -95,26 +97,38 @@ class Session:
             before, self._pending = self._pending, None
             self._read(*before)
 
-    def evaluate_left_over(self, state: Any, number: int) -> None:
-        """The evaluation that a request to stop broke off, before anything else."""
+    def evaluate_left_over(self, state: Any, number: int) -> bool:
+        """The evaluation that a request to stop broke off, before anything else.
+
+        Returns:
+          Whether it ends the run.
+        """
         if self._due_now:
             self._evaluated(state, number)
             if self._requests.signum:
                 self._stop(number)
             self._store.amend(number, {**self._about, **self._outcome(number)})
+        return self._waited.over
 
-    def evaluate_and_save_if_due(self, state: Any, batches: Any, number: int) -> None:
-        """After step `number`, in this order: evaluate, save, leave if asked to."""
+    def evaluate_and_save_if_due(self, state: Any, batches: Any, number: int) -> bool:
+        """After step `number`, in this order: evaluate, save, leave if asked to.
+
+        Returns:
+          Whether the run ends here, at its last step or where patience is over.
+        """
         config, last = self._config, number == self._config.num_steps
         if _due(number, config.evaluate.every_steps) or last:
             self._drain()
             self._evaluated(state, number)
-        asked = self._asked(number)
-        if _due(number, config.checkpoint.every_steps) or last or asked:
+        asked, over = self._asked(number), self._waited.over
+        if _due(number, config.checkpoint.every_steps) or last or asked or over:
             self._drain()
             self._save(state, batches, number)
         if asked:
             self._stop(number)
+        if over and not last:
+            self._bar.say(f"ended at step {number}: {self._waited}")
+        return last or over
 
     def _asked(self, number: int) -> bool:
         if jax.process_count() == 1:
@@ -136,6 +150,7 @@ class Session:
             self._due_now = False
             named = {f"eval/{k}": float(v) for k, v in results.items()}
             self._results = number, named
+            self._waited.see(named)
             self._bar.say(f"step {number}: " + ", ".join(f"{k} {v:.4g}" for k, v in named.items()))
             if self._writer:
                 self._writer.write_row(number, named)
@@ -157,7 +172,7 @@ class Session:
         at, results = self._results
         results = results if at == number else {}
         plain = {k: v if math.isfinite(v) else None for k, v in results.items()}
-        return {"metrics": plain, "evaluated": not self._due_now}
+        return {"metrics": plain, "evaluated": not self._due_now, **self._waited.plain()}
 
     def _time(self, number: int) -> None:
         if self._writer:

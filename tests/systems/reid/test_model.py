@@ -13,6 +13,7 @@ from wxjax import task as tasks
 from wxjax.recipes import retrieval, stages
 from wxjax.systems.reid import explain
 from wxjax.systems.reid.model import Network
+from wxjax.systems.reid.neck import MaskedBatchNorm
 from wxjax.systems.reid.sizes import sizes_of
 from wxjax.systems.reid.task import complexity
 
@@ -122,16 +123,27 @@ def test_with_a_last_layer_what_the_gradients_leave_over_is_a_part():
     np.testing.assert_allclose(unit, expected, atol=1e-5)
 
 
-def test_the_loss_has_gradients_everywhere_and_keeps_statistics(made):
+@pytest.fixture(scope="module")
+def slope(made):
+    """`(variables, batch) -> ((loss, (logs, stats)), gradients)` of the third step."""
+    task = made[2]
+
+    def objective(params, state, given):
+        return task.loss({"params": params, **state}, given, KEY, jnp.int32(3))
+
+    run = jit(jax.value_and_grad(objective, has_aux=True))
+
+    def of(variables, given):
+        state = {k: v for k, v in variables.items() if k != "params"}
+        return run(variables["params"], state, given)
+
+    return of
+
+
+def test_the_loss_has_gradients_everywhere_and_keeps_statistics(made, slope):
     _, found, task, variables, predict = made
     state = {k: v for k, v in variables.items() if k != "params"}
-
-    def objective(params):
-        return task.loss({"params": params, **state}, batch(), KEY, jnp.int32(3))
-
-    (value, (logs, stats)), grads = jit(jax.value_and_grad(objective, has_aux=True))(
-        variables["params"]
-    )
+    (value, (logs, stats)), grads = slope(variables, batch())
     assert np.isfinite(value) and {"identity", "triplet", "balance_mi", "usage_0"} <= set(logs)
     norms = {"/".join(str(p.key) for p in path): float(jnp.abs(x).max())
              for path, x in jax.tree.leaves_with_path(grads)}  # fmt: skip
@@ -180,7 +192,38 @@ def test_bands_are_never_all_dropped():
     assert abs(float(kept[:, :2].mean()) - (0.49 + 0.09 + 0.42 / 2)) < 0.06
     kept = dropped(KEY, present[:12], 0.7, jnp.arange(12) // 3)
     assert bool((kept.reshape(4, 3, 3) == kept.reshape(4, 3, 3)[:, :1]).all())
-    assert bool(dropped(KEY, present[:3], 0.99, jnp.zeros(3, int))[:, :2].all())
+
+
+def test_a_band_that_no_shot_has_leaves_its_norm_alone(made, slope):
+    _, _, task, variables, _ = made
+    state = {k: v for k, v in variables.items() if k != "params"}
+    given = batch()
+    given["present"] = given["present"].at[:, 1].set(False)
+    (value, (_, stats)), grads = slope(variables, given)
+    assert np.isfinite(value)
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(grads))
+    old, new = state["batch_stats"]["band_necks"], stats["batch_stats"]["band_necks"]
+    for name in ("mean", "var"):
+        np.testing.assert_array_equal(new[name][1], old[name][1])
+        assert float(jnp.abs(new[name][0] - old[name][0]).max()) > 0
+
+
+def test_the_norm_takes_its_statistics_from_the_shots_that_have_the_feature():
+    x = np.random.default_rng(0).normal(3, 2, (6, 2)).astype(np.float32)
+    known = np.array([[1, 0], [1, 0], [0, 1], [1, 0], [1, 1], [0, 1]], bool)
+    variables = {
+        "params": {"scale": np.array([1.0, 2.0], np.float32)},
+        "batch_stats": {"mean": np.array([1.0, 1.0]), "var": np.array([4.0, 4.0])},
+    }
+    y, said = MaskedBatchNorm().apply(variables, x, known, True, mutable=["batch_stats"])
+    for i, scale in enumerate((1, 2)):
+        seen = x[known[:, i], i]
+        expected = scale * (seen - seen.mean()) / np.sqrt(seen.var() + 1e-5)
+        np.testing.assert_allclose(y[known[:, i], i], expected, atol=1e-5)
+        mean, var = (said["batch_stats"][name][i] for name in ("mean", "var"))
+        np.testing.assert_allclose(mean, 0.9 + 0.1 * seen.mean(), rtol=1e-5)
+        np.testing.assert_allclose(var, 3.6 + 0.1 * seen.var(), rtol=1e-5)
+    assert not np.asarray(y)[~known].any()
 
 
 def test_shots_do_not_depend_on_their_batch():

@@ -21,6 +21,7 @@ from wxjax.systems.reid.backbone import Backbone
 from wxjax.systems.reid.experts import WIDTHS
 from wxjax.systems.reid.fusion import Bank, Fusion
 from wxjax.systems.reid.gate import Gating, Router
+from wxjax.systems.reid.neck import MaskedBatchNorm
 from wxjax.systems.reid.sizes import Sizes
 
 
@@ -188,14 +189,10 @@ class Network(nn.Module):
         return {"bands": cls, "joint": y, **found}
 
     def _necks(self, feature, known, bands, here, train):
-        """BatchNorm without a learned shift, classifier without one (Luo et al., 2019)."""
+        """Norm without a learned shift, classifier without one (Luo et al., 2019)."""
         s = self.sizes
-        norm = lambda axis, name: nn.BatchNorm(
-            use_running_average=not train, momentum=0.9, use_bias=False, axis=axis, name=name
-        )
-        neck = norm(-1, "neck")(feature, mask=known > 0) * known
-        absent = here[..., None]
-        necks = norm((-2, -1), "band_necks")(bands, mask=absent > 0) * absent
+        neck = MaskedBatchNorm(name="neck")(feature, known > 0, train)
+        necks = MaskedBatchNorm(name="band_necks")(bands, here[..., None] > 0, train)
         small = nn.initializers.normal(0.001)
         whole = nn.Dense(s.identities, use_bias=False, kernel_init=small, name="classifier")
         shape = (len(s.modalities), s.features, s.identities)

@@ -64,15 +64,14 @@ def init(net: Network, key, batch: Mapping) -> dict:
 
 
 def dropped(key, present, rate: float, label):
-    """`present` without the bands drawn at `rate`, never all that a shot or the batch had.
+    """`present` without the bands drawn at `rate`, never all that a shot had.
 
     One draw an identity: shots with different bands are far apart whoever they show, and the
     farthest positive of a triplet would always be one of them.
     """
     first = (label[:, None] == label).argmax(1)  # of the shots of the same identity
     keep = present & (jax.random.uniform(key, present.shape)[first] >= rate)
-    keep = jnp.where(keep.any(1, keepdims=True), keep, present)
-    return jnp.where(keep.any(0), keep, present)  # a norm over no shot has no mean
+    return jnp.where(keep.any(1, keepdims=True), keep, present)
 
 
 def loss(net: Network, weights: Mapping, balances: Mapping, rate: float, steps: int,

@@ -16,7 +16,7 @@ from ml_collections import FrozenConfigDict
 from wxjax import errors
 from wxjax.losses import perceptual, structure
 from wxjax.metrics import restoration
-from wxjax.systems.tod import anchors, codes, fields, scene
+from wxjax.systems.tod import anchors, codes, fields, quantise, scene
 from wxjax.task import Task
 
 FIELDS = ("mlp", "encoder", "dense", "hash2d", "hash3d", "sunfield", "basis")
@@ -31,7 +31,7 @@ def make(config) -> Task:
     training = FrozenConfigDict(config.training.to_dict())
     return Task(
         init=functools.partial(init, model),
-        loss=functools.partial(loss, model, training),
+        loss=functools.partial(loss, model, training, config.get("num_steps", 0) or 0),
         predict=functools.partial(predict, model),
         measure=functools.partial(
             restoration.measure, protocol=config.evaluate.protocol, crop_border=0
@@ -46,14 +46,19 @@ def check(model: Any) -> None:
         ("field", FIELDS), ("transfer", anchors.TRANSFERS), ("anchor", anchors.ANCHORS),
         ("activation", ("relu", "siren")), ("be_mode", ("replace", "concat")),
         ("be_input", ("baseline", "key")),
-        ("basis_fit", ("svd", "grid")),
+        ("basis_fit", ("svd", "grid")), ("quant", quantise.QUANTS),
     ):  # fmt: skip
-        if model[name] not in choices:
+        if model.get(name, choices[0]) not in choices:
             raise errors.unknown(f"model.{name}", model[name], choices)
     if model.be_downsample not in (1, 2, 4):
         raise errors.bad("model.be_downsample", model.be_downsample, "expected 1, 2 or 4")
     codes.check(model, 0)
     codes.lights(model)
+
+
+def quant(model: Any) -> str:
+    """How grids are stored; views trained before there was a choice have plain ones."""
+    return model.get("quant", "none")
 
 
 def init(model: Any, key, batch: Mapping) -> dict:
@@ -213,12 +218,15 @@ def draw(model: Any, training: Any, day: Mapping, key: Any, index: Any) -> dict:
     return {"frame": frame, "hour": day["hours"][frame], "y": y, "x": x, "keep": keep}
 
 
-def loss(model: Any, training: Any, variables, batch, key, step):
+def loss(model: Any, training: Any, steps: int, variables, batch, key, step):
     """w_l2 MSE (or Charbonnier) + w_ssim (1 - SSIM) + w_lpips LPIPS at drawn hours and places.
 
     `sunfield` predicts each drawn frame from the others, one or three of them hidden.
     """
-    day = variables["scene"]
+    day, params = variables["scene"], variables["params"]
+    ready = step >= quantise.STARTS * steps
+    params = {**params, "field": quantise.seen(quant(model), params["field"], ready)}
+    variables = {**variables, "params": params}
     height, width = day["frames"].shape[:2]
     drawn = draw(model, training, day, key, batch["index"])
     pixels = decode(model, day["frames"][drawn["y"], drawn["x"]])
