@@ -108,3 +108,19 @@ def test_the_program_explains_itself(capsys):
     main.run(["wxjax", "--help"])
     text = capsys.readouterr().out
     assert all(command in text for command in commands.COMMANDS)
+
+
+def test_a_setting_that_is_new_and_off_leaves_older_runs_usable(tmp_path):
+    from wxjax import files
+
+    config = importlib.import_module("configs.tod").get_config("tiny")
+    settings.save(config, tmp_path)
+    old = files.read_json(tmp_path / "config.json")
+    del old["stages"]["field"]["evaluate"]["patience"], old["model"]["quant"]
+    files.write_json(tmp_path / "config.json", old)
+    config.model.quant = "int8"
+    with pytest.raises(errors.InputError, match="model.quant=None there, 'int8' here"):
+        settings.save(config, tmp_path)
+    config.model.quant = "none"
+    settings.save(config, tmp_path)
+    assert files.read_json(tmp_path / "config.json")["model"]["quant"] == "none"

@@ -15,6 +15,7 @@ from wxjax import errors, files
 TILE_MODES = ("plain", "blend", "average", "local")
 # May differ from the config that a workdir was trained with.
 FREE = ("evaluate", "tiles", "study", "federate", "shrink", "search")
+OFF = (0, "", [], "none")
 
 
 class Call(NamedTuple):
@@ -121,14 +122,19 @@ def plain(config: ConfigDict) -> dict[str, Any]:
 
 
 def save(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Writes `config.json`; refuses a workdir that another config has trained."""
+    """Writes `config.json`; refuses a workdir that another config has trained.
+
+    A setting that did not exist yet when it was trained, and is off here, is no difference.
+    """
     path = workdir / "config.json"
     if path.exists():
         old, new = flatten(files.read_json(path)), flatten(plain(config))
         changed = [
             f"{name}={old.get(name)!r} there, {new.get(name)!r} here"
             for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name) and name.split(".")[0] not in FREE
+            if old.get(name) != new.get(name)
+            and name.split(".")[0] not in FREE
+            and (name in old or new[name] not in OFF)
         ]
         if changed:
             raise errors.InputError(
