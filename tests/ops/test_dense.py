@@ -35,3 +35,21 @@ def test_a_column_sum_of_small_numbers_keeps_single_precision():
     total = dense.column_sum(x)
     assert total.dtype == jnp.float32
     np.testing.assert_allclose(total, 1000 * np.float32(x[0]), rtol=1e-5)
+
+
+def test_shift_and_affine_have_the_gradients_of_what_they_are():
+    keys = jax.random.split(jax.random.key(0), 4)
+    x, weight = (jax.random.normal(key, (3, 4, 5, 6)) for key in keys[:2])
+    scale, bias = (jax.random.normal(key, (6,)) for key in keys[2:])
+    for found, plain, given in (
+        (dense.shift, lambda x, b: x + b, (x, bias)),
+        (dense.affine, lambda x, s, b: x * s + b, (x, scale, bias)),
+    ):
+        np.testing.assert_array_equal(found(*given), plain(*given))
+        every = tuple(range(len(given)))
+        slopes = [
+            jax.grad(lambda *args, f=f: (weight * f(*args) ** 2).sum(), argnums=every)(*given)
+            for f in (found, plain)
+        ]
+        for a, b in zip(*slopes, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-4)

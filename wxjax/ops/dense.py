@@ -28,4 +28,38 @@ def column_sum(x: Float[Array, "n *d"]) -> Float[Array, "*d"]:
     """
     ones = jnp.ones((1, x.shape[0]), x.dtype)
     flat = x.reshape(x.shape[0], -1)
-    return jnp.matmul(ones, flat, preferred_element_type=jnp.float32).reshape(x.shape[1:])
+    total = jnp.matmul(
+        ones, flat, precision=jax.lax.Precision.HIGHEST, preferred_element_type=jnp.float32
+    )
+    return total.reshape(x.shape[1:])
+
+
+@jax.custom_vjp
+def shift(x: Float[Array, "*b d"], bias: Float[Array, "d"]) -> Float[Array, "*b d"]:
+    """x + bias, whose gradient is a `column_sum`: of a map's narrow rows half of the backward."""
+    return x + bias
+
+
+def _shift_backward(_, dy):
+    return dy, column_sum(dy.reshape(-1, dy.shape[-1])).astype(dy.dtype)
+
+
+shift.defvjp(lambda x, bias: (x + bias, None), _shift_backward)
+
+
+@jax.custom_vjp
+def affine(
+    x: Float[Array, "*b d"], scale: Float[Array, "d"], bias: Float[Array, "d"]
+) -> Float[Array, "*b d"]:
+    """x * scale + bias, such as behind a norm; its gradients' sums as in `shift`."""
+    return x * scale + bias
+
+
+def _affine_backward(kept, dy):
+    x, scale = kept
+    d = x.shape[-1]
+    slope = column_sum((dy * x).reshape(-1, d)).astype(scale.dtype)
+    return dy * scale, slope, column_sum(dy.reshape(-1, d)).astype(scale.dtype)
+
+
+affine.defvjp(lambda x, scale, bias: (x * scale + bias, (x, scale)), _affine_backward)

@@ -8,7 +8,7 @@ vit_b16  256 x 128, patch 16    16 x 8   768 -> d 12 blocks, 12 heads, as CLIP's
 pyr4     256 x 128              64 x 32  any      stride 4; the only grid for scales 4 to 64
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wxjax import errors
-from wxjax.ops.dense import gelu
+from wxjax.ops.dense import affine, gelu, shift
 
 
 class Kind(NamedTuple):
@@ -52,6 +52,38 @@ def grid(name: str, size: tuple[int, int]) -> tuple[int, int]:
     return size[0] // stride, size[1] // stride
 
 
+class Conv(nn.Module):
+    """`nn.Conv` with padding SAME, and half of its backward pass on a CPU (`ops/dense.shift`)."""
+
+    features: int
+    kernel: int = 3
+    stride: int = 1
+    start: Any = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n a b d"]:
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.start, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        stride = (self.stride, self.stride)
+        y = jax.lax.conv_general_dilated(
+            x, kernel, stride, "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return shift(y, bias)
+
+
+class Norm(nn.Module):
+    """`nn.LayerNorm`, its backward pass as `Conv`'s."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        centred = x - x.mean(-1, keepdims=True)
+        variance = jnp.square(centred).mean(-1, keepdims=True)
+        return affine(centred * jax.lax.rsqrt(variance + 1e-6), scale, bias)
+
+
 class Stem(nn.Module):
     """Convolutions of stride 2, each with LayerNorm and GELU."""
 
@@ -68,12 +100,12 @@ class Stem(nn.Module):
             "pyr4": ((small, 3, 2), (d, 3, 2)),
         }[self.kind]
         for i, (width, kernel, stride) in enumerate(layers):
-            x = nn.Conv(width, (kernel, kernel), (stride, stride), name=f"conv{i}")(x)
-            x = gelu(nn.LayerNorm(name=f"norm{i}")(x))
+            x = Conv(width, kernel, stride, name=f"conv{i}")(x)
+            x = gelu(Norm(name=f"norm{i}")(x))
         for i in range(4 if self.kind == "pyr4" else 0):
-            y = nn.Conv(d, (3, 3), name=f"block{i}_a")(x)
-            y = gelu(nn.LayerNorm(name=f"block{i}_norm")(y))
-            x = x + nn.Conv(d, (3, 3), name=f"block{i}_b", kernel_init=nn.initializers.zeros)(y)
+            y = Conv(d, name=f"block{i}_a")(x)
+            y = gelu(Norm(name=f"block{i}_norm")(y))
+            x = x + Conv(d, start=nn.initializers.zeros, name=f"block{i}_b")(y)
         return x
 
 
