@@ -124,7 +124,7 @@ def get_config(size: str = "default") -> ConfigDict:
     if size == "tiny":
         config.data.update(train=6, val=4, test=5, takes=2)
         config.data.batch.update(identities=3, instances=2)
-        config.model.features = 16
+        config.model.update(features=16, backbone="patch")
         config.study.update(variants=("moe", "mlp"), seeds=(0,))
         config.federate.update(split="identity", clients=2, rounds=2, steps=2, every=1)
         config.shrink.update(ratios=(0.0, 0.5), fine_tune=2)

@@ -4,6 +4,8 @@ import html
 import pathlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from wxjax import files
 from wxjax.ops import sun
 from wxjax.report import cells, evidence, figures, page
@@ -290,7 +292,7 @@ def courses(figure, dress, made: Mapping) -> None:
 def sun_path(figure, dress, summary: Mapping) -> None:
     """Altitude against the hour."""
     axes = figure.subplots()
-    hours = [i / 4 for i in range(97)]
+    hours = np.arange(97) / 4
     for words, place, line in (
         ("configured", summary["configured"], ":"),
         ("fitted", summary["place"], "-"),

@@ -79,7 +79,7 @@ def train(
     with Bar(name, config.num_steps) as bar:
         done = _finished(workdir / "checkpoints", config.num_steps, abstract, batches)
         if done is not None:
-            bar.say(f"finished before, at step {config.num_steps}")
+            bar.say(f"finished before, at step {int(done.step)}")
             return done
         with (
             lock.hold(workdir, writes=jax.process_index() == 0) as held,

@@ -215,7 +215,8 @@ def test_the_norm_takes_its_statistics_from_the_shots_that_have_the_feature():
         "params": {"scale": np.array([1.0, 2.0], np.float32)},
         "batch_stats": {"mean": np.array([1.0, 1.0]), "var": np.array([4.0, 4.0])},
     }
-    y, said = MaskedBatchNorm().apply(variables, x, known, True, mutable=["batch_stats"])
+    given = jnp.asarray(x), jnp.asarray(known)
+    y, said = MaskedBatchNorm().apply(variables, *given, True, mutable=["batch_stats"])
     for i, scale in enumerate((1, 2)):
         seen = x[known[:, i], i]
         expected = scale * (seen - seen.mean()) / np.sqrt(seen.var() + 1e-5)
