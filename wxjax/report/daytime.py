@@ -264,11 +264,14 @@ def draw_terms(figure, dress, terms: Mapping[str, Sequence]) -> None:
     """A panel a term, against the step."""
     panels = figure.subplots(1, len(terms), squeeze=False)[0]
     for axes, (name, points) in zip(panels, terms.items(), strict=True):
-        axes.plot(*zip(*points, strict=True), color=dress.accent)
+        steps, values = zip(*points, strict=True)
+        axes.plot(steps, values, color=dress.accent)
         axes.set_title(name, loc="left")
-        axes.set(xlabel="step", yscale="log")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("")
+        axes.set(xlabel="step")
+        if max(values) > 3 * min(values):
+            axes.set_yscale("log", subs=(1, 2, 5))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("{x:g}")
 
 
 def courses(figure, dress, made: Mapping) -> None:
