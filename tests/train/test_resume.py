@@ -343,6 +343,15 @@ def test_patience_needs_a_metric_that_is_measured(tmp_path, best, message):
         toy.run_with(tmp_path, lambda *_: {"psnr": 1.0}, best, **{"evaluate.patience": 2})
 
 
+def test_an_evaluation_that_is_no_number_is_never_the_best(tmp_path):
+    values = {4: float("nan"), 8: 30.0, 12: 31.0}
+    often = {"best": "eval/psnr", "evaluate.patience": 2}
+    state = toy.run_with(tmp_path / "a", lambda _, step: {"psnr": values[step]}, **often)
+    assert int(state.step) == 12
+    state = toy.run_with(tmp_path / "b", lambda *_: {"psnr": float("nan")}, **often)
+    assert int(state.step) == 8
+
+
 def test_variables_of_a_run_load_without_its_model(tmp_path):
     state = toy.run(tmp_path)
     same(checkpoint.load_variables(tmp_path), state.variables)

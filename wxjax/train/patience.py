@@ -1,5 +1,6 @@
 """Early stopping: a run ends where its best evaluation lies too far back."""
 
+import math
 from typing import Any
 
 from wxjax import errors
@@ -27,7 +28,8 @@ class Patience:
         self._best, self._since = (stored or {}).get("best"), (stored or {}).get("since", 0)
 
     def __str__(self) -> str:
-        return f"{self._metric} was not better than {self._best:.4g} in {self._since} evaluations"
+        best = "nothing" if self._best is None else f"{self._best:.4g}"
+        return f"{self._metric} was not better than {best} in {self._since} evaluations"
 
     @property
     def over(self) -> bool:
@@ -44,9 +46,10 @@ class Patience:
         if self._metric not in results:
             raise errors.unknown("checkpoint.best", self._metric, list(results))
         value = results[self._metric]
-        if self._best is None or self._sign * value > self._sign * self._best:
+        better = self._best is None or self._sign * value > self._sign * self._best
+        if math.isfinite(value) and better:
             self._best, self._since = value, 0
-        else:  # a NaN is never better
+        else:
             self._since += 1
 
     def plain(self) -> dict[str, Any]:

@@ -142,6 +142,8 @@ def test_transfers_come_back():
         (dict(field="sunfeild"), "model.field='sunfeild'.*Did you mean 'sunfield'"),
         (dict(transfer="gamma"), "model.transfer='gamma'"),
         (dict(be_downsample=3), "expected 1, 2 or 4"),
+        (dict(quant="int4"), "model.quant='int4'"),
+        (dict(quant="int8", field="mlp"), "this field has no grids to store"),
     ],
 )
 def test_a_slip_in_the_model_is_named(change, message):

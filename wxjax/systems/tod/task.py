@@ -50,6 +50,13 @@ def check(model: Any) -> None:
     ):  # fmt: skip
         if model.get(name, choices[0]) not in choices:
             raise errors.unknown(f"model.{name}", model[name], choices)
+    grids = model.field in ("dense", "hash2d", "hash3d") and not model.use_baseline_encoder
+    grids |= model.field == "sunfield" and model.residual_net and not model.use_baseline_encoder
+    grids |= model.field == "basis" and model.basis_fit == "grid"
+    if quant(model) != "none" and not grids:
+        rule = "this field has no grids to store"
+        cure = "Take dense, hash2d, hash3d, residual_net=True, or basis with basis_fit=grid."
+        raise errors.bad("model.quant", quant(model), rule, cure)
     if model.be_downsample not in (1, 2, 4):
         raise errors.bad("model.be_downsample", model.be_downsample, "expected 1, 2 or 4")
     codes.check(model, 0)
