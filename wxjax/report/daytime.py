@@ -236,9 +236,11 @@ def rates(figure, dress, rows: Sequence[Mapping]) -> None:
     hues = (dress.accent, *dress.hues)
     panels = figure.subplots(1, 2)
     for axes, metric in zip(panels, ("psnr", "lpips"), strict=True):
-        for hue, name in zip(hues, dict.fromkeys(row["method"] for row in rows), strict=False):
+        for i, name in enumerate(dict.fromkeys(row["method"] for row in rows)):
             points = [(row["bits"], row[metric]) for row in rows if row["method"] == name]
-            axes.plot(*zip(*points, strict=True), "o-", color=hue, label=name, markersize=4)
+            look = ("o-", "s--", "^:")[i // len(hues)]  # more methods than hues
+            hue = hues[i % len(hues)]
+            axes.plot(*zip(*points, strict=True), look, color=hue, label=name, markersize=4)
         axes.set(xlabel="bits a pixel and frame", xscale="log")
         axes.set_ylabel({"psnr": "PSNR, dB"}.get(metric, metric.upper()))
     panels[0].legend()
