@@ -241,7 +241,10 @@ def rates(figure, dress, rows: Sequence[Mapping]) -> None:
             look = ("o-", "s--", "^:")[i // len(hues)]  # more methods than hues
             hue = hues[i % len(hues)]
             axes.plot(*zip(*points, strict=True), look, color=hue, label=name, markersize=4)
-        axes.set(xlabel="bits a pixel and frame", xscale="log")
+        axes.set_xlabel("bits a pixel and frame")
+        axes.set_xscale("log", subs=(2, 5))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
         axes.set_ylabel({"psnr": "PSNR, dB"}.get(metric, metric.upper()))
     panels[0].legend()
 
