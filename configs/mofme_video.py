@@ -52,7 +52,7 @@ def get_config(size: str = "default") -> ConfigDict:
         shift=1,
         tint=0.05,
         rest=0.5,
-        align=dict(follow=True, doubt=0.04),
+        align=dict(follow=True, doubt=0.04, tone=16.0),
         cuts=dict(detect=True, difference=0.09, ratio=2.0, histogram=0.15, every=0),
     )
     config.evaluate.protocol = "rvsd"

@@ -1,16 +1,25 @@
-"""The source's A/B groups and its grid of 24 runs, as changes of one config.
+"""The source's A/B groups, its grid of 24 runs, and all fields, as changes of one config.
 
 python -m experiments.tod.study groups --steps=400 --out=runs/tod_study
 python -m experiments.tod.study grid --steps=400 --out=runs/tod_study --halve
+python -m experiments.tod.study fields --steps=1500 --out=runs/tod_study
+
+A variant that was trained for so many steps already is only measured again.
 """
 
 import argparse
 import itertools
 import pathlib
 
+import jax
+import numpy as np
+
 from configs import tod
-from wxjax import files, settings
+from wxjax import commands, files
+from wxjax import task as tasks
+from wxjax.evaluate import daytime as measuring
 from wxjax.recipes import daytime
+from wxjax.systems.tod import quantise
 
 SOURCE = {
     "model.field": "mlp", "model.film": False, "model.time_code": "harmonic",
@@ -32,6 +41,20 @@ GRID = {
     }
     for p, w, c, d in itertools.product((16, 32), (0.1, 0.2, 0.5), (16, 32), (1, 2))
 }  # fmt: skip
+FILM = {"training.patch_size": 0, "model.layers": 2, "model.residual_net": True}
+FIELDS = {
+    "mlp": SOURCE,
+    **{
+        name: {**FILM, "model.field": name}
+        for name in ("encoder", "dense", "hash2d", "hash3d", "sunfield")
+    },
+    "dense_hour": {**FILM, "model.field": "dense", "model.time_code": "harmonic"},
+    "dense_fp16": {**FILM, "model.field": "dense", "model.quant": "fp16"},
+    "dense_int8": {**FILM, "model.field": "dense", "model.quant": "int8"},
+    "basis_grid": {**FILM, "model.field": "basis", "model.basis_fit": "grid"},
+    "sunfield_closed": {},
+}
+STUDIES = {"groups": GROUPS, "grid": GRID, "fields": FIELDS}
 
 
 def configure(changes: dict, steps: int, batch: int):
@@ -51,24 +74,28 @@ def configure(changes: dict, steps: int, batch: int):
 
 
 def one(name: str, changes: dict, steps: int, batch: int, out: pathlib.Path) -> dict:
-    """Trains and measures one variant; at once where it is done."""
+    """Trains one variant, or takes what stands, and measures it at given and hidden hours."""
     config = configure(changes, steps, batch)
-    workdir = out / f"{name}_{steps}"
-    settings.save(config, workdir)
-    daytime.run(config, workdir)
-    summary = files.read_json(workdir / "daytime.json")
-    found = summary["variants"]["model"]
+    day, split = daytime.data(config)
+    variables = daytime.train(config, day, split, out / f"{name}_{steps}")
+    model = daytime.fitted(config, day).model.to_dict()
+    task = tasks.load(daytime.fitted(config, day))
+    measure, rounded = daytime.measures(task, day)
+    parts = daytime.parts(split, {**model, "time_code": "sun"})  # the same days for all
+    rows = measuring.rows({name: measuring.Renderer(task, variables)}, parts, measure, rounded)
+    found = {part: measuring.means(rows, name, part) for part in parts}
     return {
         "name": name,
         "steps": steps,
-        "parameters": summary["parameters"],
+        "parameters": int(sum(np.size(x) for x in jax.tree.leaves(variables["params"]))),
+        "bytes": daytime.stored(model, quantise.pack(config.model.quant, variables)),
         **{part: found[part]["day"] | {"pooled": found[part]["pooled"]} for part in found},
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("groups", "grid"))
+    parser.add_argument("what", choices=tuple(STUDIES))
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=8192)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/tod_study"))
@@ -76,7 +103,8 @@ def main() -> None:
         "--halve", action="store_true", help="the better half goes on, twice as far"
     )
     args = parser.parse_args()
-    variants, steps, rows = dict(GROUPS if args.what == "groups" else GRID), args.steps, []
+    commands.use_compilation_cache()
+    variants, steps, rows = dict(STUDIES[args.what]), args.steps, []
     while variants:
         found = [one(n, c, steps, args.batch, args.out) for n, c in variants.items()]
         rows += found

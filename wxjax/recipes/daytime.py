@@ -190,20 +190,15 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
     variants = against(split, variables, model)
     variants["baked"] = bases.load(workdir / "basis.npz")
     variants["model"] = measuring.Renderer(task, variables)
-    parts = {"given": (split.hours, split.frames), "hidden": (split.test_hours, split.test_frames)}
-    parts = {
-        name: (*entry, measuring.daylight(*entry, model, period, solar))
-        for name, entry in parts.items()
-        if len(entry[0])
-    }
-    samples = Samples(workdir / "samples", parts, config.evaluate.samples)
+    shown = parts(split, model)
+    samples = Samples(workdir / "samples", shown, config.evaluate.samples)
     measure, rounded = measures(task, day)
     keep = samples.keep if split.frames.dtype == np.uint8 else None
-    rows = measuring.rows(variants, parts, measure, rounded, keep)
+    rows = measuring.rows(variants, shown, measure, rounded, keep)
     if config.protocol == "loo":
         rows += left_out(config, workdir, day, task, model, (measure, rounded))
     files.write_jsonl(workdir / "per_hour.jsonl", rows)
-    shown = dict.fromkeys(row["part"] for row in rows)
+    measured = dict.fromkeys(row["part"] for row in rows)
     made = {
         "model": f"Time of day: {model['field']}",
         "field": model["field"],
@@ -212,7 +207,8 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
         "protocol": config.protocol,
         "quant": model.get("quant", "none"),
         "variants": {
-            name: {part: measuring.means(rows, name, part) for part in shown} for name in variants
+            name: {part: measuring.means(rows, name, part) for part in measured}
+            for name in variants
         },
         "place": placed(variables) if solar else None,
         "period": period,
@@ -230,6 +226,17 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
         files.write_json(workdir / "courses.json", courses(variants["model"], split, period))
     files.write_json(workdir / "daytime.json", made)
     return made
+
+
+def parts(split: daytime.Split, model: dict) -> dict[str, tuple]:
+    """Given and hidden hours, frames, and which of them are day; parts without one are left out."""
+    solar, period = model["time_code"] != "harmonic", model["period"]
+    found = {"given": (split.hours, split.frames), "hidden": (split.test_hours, split.test_frames)}
+    return {
+        name: (*entry, measuring.daylight(*entry, model, period, solar))
+        for name, entry in found.items()
+        if len(entry[0])
+    }
 
 
 def stored(model: dict, variables: dict) -> int:

@@ -14,7 +14,8 @@ from wxjax.systems.mofme.network import NO_REFERENCE, normalise
 
 @jax.jit
 def carried(shown, before, now):
-    return reference.carry(shown, reference.course(reference.Align(), before, now))
+    align = reference.Align()
+    return reference.carry(align, shown, reference.course(align, before, now), shown)
 
 
 def colours(luma):
@@ -44,8 +45,33 @@ def test_without_following_it_stays_as_it_is():
     before = window(0, 0)
     align = reference.Align(follow=False)
     assert reference.course(align, before, before) is None
-    assert reference.carry(colours(before), None) is not None
-    np.testing.assert_array_equal(reference.carry(colours(before), None), colours(before))
+    kept = reference.carry(align, colours(before), None, 0 * colours(before))
+    np.testing.assert_array_equal(kept, colours(before))
+
+
+def test_the_tones_of_a_reference_are_those_of_the_frame():
+    """What differs slowly over the picture is the frame's, what differs fast the reference's."""
+    y, x = np.mgrid[:96, :130] / 130  # 130: no whole number of cells
+    slow = jnp.asarray(0.5 * np.stack([y, x, np.cos(2 * x)], -1) - 0.3)
+    fast = 0.1 * jnp.asarray((np.mgrid[:96, :130].sum(0) % 2 * 2 - 1)[..., None] * np.ones(3))
+    shown = (0.25 * slow - 0.1 + fast).at[:, :20].set(NO_REFERENCE)
+    toned = jax.jit(lambda a, b: reference.toned(a, b, 8.0))
+    found = np.asarray(toned(shown, slow))
+    np.testing.assert_array_equal(found[:, :20], NO_REFERENCE)
+    inner = (slice(24, 72), slice(46, 106))  # a mean of a slope at its end is not its end
+    np.testing.assert_allclose(found[inner], (slow + fast)[inner], atol=0.02)
+    # A fault of tone that came round once is gone, not added to.
+    darker = np.where(found == NO_REFERENCE, found, found - 0.2)
+    darker = np.asarray(toned(darker, slow))
+    np.testing.assert_allclose(darker[:, 20:], found[:, 20:], atol=1e-5)
+
+
+def test_a_blur_of_less_than_a_cell_is_refused():
+    config = get_config("tiny")
+    with config.unlocked():
+        config.video.align.tone = 2.0
+    with pytest.raises(errors.InputError, match="align.tone=2.0: expected 0"):
+        reference.settings(config.video)
 
 
 def test_runs_from_before_there_was_a_course_do_not_follow():

@@ -96,7 +96,9 @@ def step(
     since = jnp.where(empty, 0, state["since"])
     reference = jax.lax.cond(
         since > 0,
-        lambda: carry(state["reference"], course(align, state["before"], now)),
+        lambda: carry(
+            align, state["reference"], course(align, state["before"], now), normalise(image)
+        ),
         lambda: jnp.full_like(state["reference"], NO_REFERENCE),
     )
     restored, said = through(net, tiles, variables, image, reference)

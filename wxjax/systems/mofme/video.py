@@ -10,7 +10,7 @@ Axes: b clips, t frames, h w height width.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -102,7 +102,7 @@ def loss(
     def frame(before, item):
         number, x, truth, along, *earlier = item
         inner, outer = jax.random.split(jax.random.fold_in(key, number))
-        seen = expose(exposure, own, inner, before, *earlier, along)
+        seen = expose(exposure, own, inner, before, *earlier, carried(align, along, x))
         seen = jnp.where(number == 0, NO_REFERENCE, seen)
         both = jnp.concatenate([normalise(x), seen], -1)
         output, gate = net.apply(variables, both, True, rngs={"dropout": outer})
@@ -146,6 +146,12 @@ def courses(align: Align, before: Any, now: Any) -> reference.Course | None:
     return jax.vmap(jax.vmap(functools.partial(reference.course, align)))(*lumas)
 
 
+def carried(align: Align, along: reference.Course | None, image: Any) -> Callable[[Any], Any]:
+    """Brings references `[b h w 3]` in [-1, 1] to the frames `image`, in [0, 1]."""
+    bring = functools.partial(reference.carry, align)
+    return lambda seen: jax.vmap(bring)(seen, along, normalise(image))
+
+
 def expose(
     exposure: Exposure,
     own: Any,
@@ -153,14 +159,14 @@ def expose(
     output: Any,
     truth: Any,
     degraded: Any,
-    along: reference.Course | None = None,
+    bring: Callable[[Any], Any] = lambda seen: seen,
 ):
     """The reference `[b h w 3]` in [-1, 1] of one frame.
 
     Args:
       own: share of references that are `output`, what the network made of the frame before.
       truth, degraded: that frame as it was, and as the camera saw it.
-      along: how it is carried to the present frame.
+      bring: carries it to the present frame (`carried`).
     """
     keys = jax.random.split(key, 7)
     b = output.shape[0]
@@ -173,7 +179,7 @@ def expose(
     move = jax.random.randint(keys[2], (2,), -exposure.shift, exposure.shift + 1)
     worn = jnp.clip(jnp.roll(worn, move, (1, 2)), 0, 1)
     seen = normalise(jnp.where(draw(keys[3]) < own, output, worn))
-    seen = jax.vmap(reference.carry)(seen, along)
+    seen = bring(seen)
     return jnp.where(draw(keys[4]) < exposure.drop, NO_REFERENCE, seen)
 
 
@@ -190,8 +196,8 @@ def predict(net: Network, align: Align, still, variables, batch: Mapping) -> dic
 
     def frame(output, item):
         number, x, before = item
-        along = courses(align, before[None], x[None])
-        seen = jax.vmap(reference.carry)(output, jax.tree.map(lambda leaf: leaf[0], along))
+        along = jax.tree.map(lambda leaf: leaf[0], courses(align, before[None], x[None]))
+        seen = carried(align, along, x)(output)
         seen = jnp.where(number == 0, NO_REFERENCE, seen)
         restored, gate = net.apply(variables, jnp.concatenate([normalise(x), seen], -1))
         said = {} if gate is None else routing.statistics(gate.weights, net.gating.top_k)
