@@ -98,6 +98,7 @@ def get_config(size: str = "default") -> ConfigDict:
         loss_ssim_w=0.2,
         loss_lpips_w=0.0,
         lpips_freq=1,
+        loss_static_w=1e-4,  # of what the network of `sunfield` adds: most of a view stands still
     )
     config.stages = dict(
         field=common.training(

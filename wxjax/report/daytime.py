@@ -249,7 +249,7 @@ def rates(figure, dress, rows: Sequence[Mapping]) -> None:
     panels[0].legend()
 
 
-TERMS = {"mse": "MSE", "ssim_loss": "1 - SSIM", "lpips": "LPIPS"}
+TERMS = {"mse": "MSE", "ssim_loss": "1 - SSIM", "lpips": "LPIPS", "static": "size of change"}
 
 
 def loss_terms(workdir: pathlib.Path) -> dict[str, list[tuple[int, float]]]:

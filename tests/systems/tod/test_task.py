@@ -87,6 +87,19 @@ def test_a_step_learns_from_hidden_frames_alone(sunfield, frames):
     assert np.abs(first - value(pixels.at[:, :, 4].add(0.5))).max() > 1e-3
 
 
+def test_the_size_of_what_the_network_adds_has_its_price(sunfield, frames):
+    _, variables, _ = sunfield
+    found = {}
+    for weight in (0.0, 0.5):
+        config = configure()
+        config.training.loss_static_w = weight
+        loss = jax.jit(tasks.load(config).loss)
+        found[weight] = loss(variables, {"index": jnp.arange(2)}, jax.random.key(0), jnp.int32(0))
+    (free, (said, _)), (priced, (logs, _)) = found[0.0], found[0.5]
+    assert "static" not in said and logs["static"] > 0.01
+    assert float(priced - free) == pytest.approx(0.5 * float(logs["static"]), rel=1e-4)
+
+
 @pytest.mark.parametrize("field", ["encoder", "basis", "hash3d"])
 def test_every_field_takes_a_step_and_renders(field, frames):
     config = configure(field, be_input="key", basis_fit="grid", time_code="harmonic",

@@ -160,6 +160,20 @@ def values_at(
       keep: frames that may be used, `[g t]`; None: all.
       image: what a BaselineEncoder reads.
     """
+    return rendered(model, variables, xy, hour, pixels, lamps, keep, image)[0]
+
+
+def rendered(
+    model: Any,
+    variables: Mapping,
+    xy: Any,
+    hour: Any,
+    pixels: Any,
+    lamps: Any,
+    keep: Any = None,
+    image: Any = None,
+) -> tuple[Any, Any]:
+    """`values_at`, and what the network of `sunfield` gave `[g n 4]`, or None."""
     day, params = variables["scene"], variables["params"]
     height, width, count, _ = day["frames"].shape
     field = network(model, height, width)
@@ -169,18 +183,18 @@ def values_at(
             pixels = jnp.einsum("gntc,ts->gnsc", pixels, day["projection"])
         found = anchors.closed_forms(model, params["sun"], day, pixels, lamps, keep, hour)
         if field is None:
-            return found.blend
+            return found.blend, None
         return anchored(model, field, params, day, xy, hour, pixels, found)
     code = codes.time(model, params["sun"], hour)
     given = (xy, code, hour / model.period, image, None)
     delta = field.apply({"params": params["field"]}, *given)
     if not model.residual_mode:
-        return delta
-    return jnp.take(pixels, nearest(model, day), axis=2) + delta
+        return delta, None
+    return jnp.take(pixels, nearest(model, day), axis=2) + delta, None
 
 
-def anchored(model, field, params, day, xy, hour, pixels, found: anchors.Found) -> Any:
-    """The blend and what a network adds between frames: zero at each given hour.
+def anchored(model, field, params, day, xy, hour, pixels, found: anchors.Found):
+    """The blend and what a network adds between frames, zero at each given hour; its output.
 
     C = P + (t - a) (b - t) / g0^2 (N + w (B' - A)), as the error of an interpolation is.
     """
@@ -196,7 +210,7 @@ def anchored(model, field, params, day, xy, hour, pixels, found: anchors.Found) 
     out = field.apply({"params": params["field"]}, xy, code, None, None, look)
     size = at.u * (1 - at.u) * jnp.minimum(at.spans[1] / usual, 2) ** 2
     change = out[..., :3] + out[..., 3:] * (found.corrected - found.anchor)
-    return found.blend + 0.1 * size[:, None, None] * change
+    return found.blend + 0.1 * size[:, None, None] * change, out
 
 
 def draw(model: Any, training: Any, day: Mapping, key: Any, index: Any) -> dict:
@@ -228,7 +242,8 @@ def draw(model: Any, training: Any, day: Mapping, key: Any, index: Any) -> dict:
 def loss(model: Any, training: Any, steps: int, variables, batch, key, step):
     """w_l2 MSE (or Charbonnier) + w_ssim (1 - SSIM) + w_lpips LPIPS at drawn hours and places.
 
-    `sunfield` predicts each drawn frame from the others, one or three of them hidden.
+    `sunfield` predicts each drawn frame from the others, one or three of them hidden; the mean
+    size of what its network gives costs w_static, for most of a view does not change.
     """
     day, params = variables["scene"], variables["params"]
     ready = step >= quantise.STARTS * steps
@@ -240,7 +255,8 @@ def loss(model: Any, training: Any, steps: int, variables, batch, key, step):
     lamps = day["lamps"][drawn["y"], drawn["x"]].astype(jnp.float32)
     xy = codes.centres(drawn["y"], drawn["x"], height, width)
     image = encoder_input(model, day)
-    output = values_at(model, variables, xy, drawn["hour"], pixels, lamps, drawn["keep"], image)
+    given = (xy, drawn["hour"], pixels, lamps, drawn["keep"], image)
+    output, change = rendered(model, variables, *given)
     target = anchors.timeline.take(pixels, drawn["frame"])
     apart = output - target
     error = jnp.square(apart).mean()
@@ -248,6 +264,10 @@ def loss(model: Any, training: Any, steps: int, variables, batch, key, step):
     if training.charbonnier:
         error = jnp.sqrt(jnp.square(apart) + 1e-6).mean()
     total = training.loss_l2_w * error
+    static = training.get("loss_static_w", 0.0)  # views trained before there was one have none
+    if static and change is not None:
+        logs["static"] = jnp.abs(change).mean()
+        total += static * logs["static"]
     if training.patch_size:
         side = training.patch_size
         patches = [v.reshape(-1, side, side, 3) for v in (output, target)]
