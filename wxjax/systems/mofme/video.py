@@ -2,9 +2,9 @@
 
 A reference that is always the true frame before teaches a network to trust what it will
 never see again; so part of the references are its own outputs (scheduled sampling), part
-are missing, as at a scene's first frame, and the rest are worn: noisy, moved by a pixel,
-tinted, or with some of the weather left in them. Without the last two, what a network
-leaves in one frame it keeps and adds to in the next (experiments/mofme_video).
+are missing, as at a scene's first frame, and the rest are worn: noisy, tinted, or with some of
+the weather left in them. Without the last two, what a network leaves in one frame it keeps and
+adds to in the next. All lose a share of their detail (experiments/mofme_video).
 
 Axes: b clips, t frames, h w height width.
 """
@@ -37,7 +37,8 @@ class Exposure(NamedTuple):
         weight of `losses/terms.py`, so that it can rise with the step. The rest is the truth.
       drop: share that is missing.
       noise: standard deviation, in [0, 1], at most: each clip draws its own.
-      shift: pixels that the reference is moved by, at most.
+      shift: pixels that a share of the reference is moved by, at most: what is carried is never
+        quite in place, and loses detail; a network that finds all of it there copies it.
       tint: standard deviation of what is added to each channel of a true reference.
       rest: share of the weather left in a true reference, at most.
     """
@@ -168,7 +169,7 @@ def expose(
       truth, degraded: that frame as it was, and as the camera saw it.
       bring: carries it to the present frame (`carried`).
     """
-    keys = jax.random.split(key, 7)
+    keys = jax.random.split(key, 8)
     b = output.shape[0]
     draw = lambda key: jax.random.uniform(key, (b, 1, 1, 1))
     amount = exposure.noise * draw(keys[0])
@@ -176,10 +177,11 @@ def expose(
     worn += exposure.tint * jax.random.normal(keys[5], (b, 1, 1, 3))
     # Squared: most references are nearly clean, as a good network's are.
     worn += exposure.rest * draw(keys[6]) ** 2 * (degraded - truth)
+    seen = jnp.where(draw(keys[3]) < own, output, jnp.clip(worn, 0, 1))
+    # A share of it from next door: out of place and less sharp, as carried frames are.
     move = jax.random.randint(keys[2], (2,), -exposure.shift, exposure.shift + 1)
-    worn = jnp.clip(jnp.roll(worn, move, (1, 2)), 0, 1)
-    seen = normalise(jnp.where(draw(keys[3]) < own, output, worn))
-    seen = bring(seen)
+    seen += draw(keys[7]) * (jnp.roll(seen, move, (1, 2)) - seen)
+    seen = bring(normalise(seen))
     return jnp.where(draw(keys[4]) < exposure.drop, NO_REFERENCE, seen)
 
 
