@@ -2,11 +2,10 @@
 
 A reference that stands still while the scene moves is worse than none: the network keeps
 what it shows, frame after frame (experiments/mofme_video). So it follows the motion between
-the two frames as the camera saw them, whose weather is alike. Where even then the two differ in
-the mean of a few pixels - something came out from behind, or the search failed - the frame
-itself stands in for it: a black hole there costs more than the rest of a reference brings.
-Nor does it say how bright the scene is: its tones are exchanged for the present frame's, since
-what a network got wrong in them once it would see and add to for ever.
+the two frames as the camera saw them, whose weather is alike, and where even then the two
+differ in the mean of a few pixels - something came out from behind, or the search failed -
+there is no reference. Nor does it say how bright the scene is: its tones are exchanged for the
+present frame's, since what a network got wrong in them once it would see and add to for ever.
 
 Axes: h w height width of a frame.
 """
@@ -19,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from wxjax import errors
 from wxjax.ops import filters, motion
+from wxjax.systems.mofme.network import NO_REFERENCE
 
 CELL = 4  # pixels along a cell that is kept or dropped whole
 
@@ -66,33 +66,29 @@ def carry(
 ) -> Float[Array, "h w 3"]:
     """The restored frame before as the frame `image` needs it, both in [-1, 1].
 
-    `image` itself where it has none; without a course it stays where it is.
+    `NO_REFERENCE` where it has none; without a course it stays where it is.
     """
-    there = jnp.ones(image.shape[:2], bool)
     if along is not None:
-        reference, there = motion.warp(reference, along.way), along.sure
-    if align.tone:
-        reference = toned(reference, there, image, align.tone)
-    return jnp.where(there[..., None], reference, image)
+        carried = motion.warp(reference, along.way)
+        reference = jnp.where(along.sure[..., None], carried, NO_REFERENCE)
+    return toned(reference, image, align.tone) if align.tone else reference
 
 
 def toned(
-    reference: Float[Array, "h w 3"],
-    there: Bool[Array, "h w"],
-    image: Float[Array, "h w 3"],
-    sigma: float,
+    reference: Float[Array, "h w 3"], image: Float[Array, "h w 3"], sigma: float
 ) -> Float[Array, "h w 3"]:
-    """`reference` with the mean around each pixel that `image` has, over what is `there`."""
+    """`reference` with the mean around each pixel that `image` has, where there is any."""
     h, w, _ = image.shape
+    there = (reference != NO_REFERENCE).any(-1, keepdims=True)
 
     def low(x):
-        cells = motion.pooled(jnp.moveaxis(x * there[..., None], -1, 0), CELL)
+        cells = motion.pooled(jnp.moveaxis(x * there, -1, 0), CELL)
         return filters.blur(jnp.moveaxis(cells, 0, -1), sigma / CELL)
 
     gap = low(image - reference) / jnp.maximum(low(jnp.ones_like(image)), 1e-3)
     rows, columns, _ = gap.shape
     gap = jax.image.resize(gap, (rows * CELL, columns * CELL, 3), "linear", antialias=False)
-    return reference + gap[:h, :w]
+    return jnp.where(there, reference + gap[:h, :w], NO_REFERENCE)
 
 
 def settings(config: Any) -> Align:

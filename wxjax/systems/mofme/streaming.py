@@ -94,10 +94,12 @@ def step(
     due = (state["since"] >= cuts.every) if cuts.every else jnp.bool_(False)
     empty = (cut & cuts.detect) | due
     since = jnp.where(empty, 0, state["since"])
-    reference, covered = jax.lax.cond(
+    reference = jax.lax.cond(
         since > 0,
-        lambda: brought(align, state, now, image),
-        lambda: (jnp.full_like(state["reference"], NO_REFERENCE), jnp.float32(0)),
+        lambda: carry(
+            align, state["reference"], course(align, state["before"], now), normalise(image)
+        ),
+        lambda: jnp.full_like(state["reference"], NO_REFERENCE),
     )
     restored, said = through(net, tiles, variables, image, reference)
     kept = jnp.where(remember, normalise(jnp.clip(restored, 0, 1)), NO_REFERENCE)
@@ -111,15 +113,9 @@ def step(
         "number": state["number"] + 1,
         "since": jnp.where(remember, since + 1, 0),
     }
-    told = {"cut": cut, "change": change, "referenced": since > 0, "covered": covered}
+    seen = (reference[..., 0] != NO_REFERENCE).mean(dtype=jnp.float32)
+    told = {"cut": cut, "change": change, "referenced": since > 0, "covered": seen}
     return after, restored, {**told, **said}
-
-
-def brought(align: Align, state: Mapping, now: Array, image: Array) -> tuple[Array, Array]:
-    """The state's reference as a frame needs it, and the share of its pixels that have one."""
-    along = course(align, state["before"], now)
-    share = jnp.float32(1) if along is None else along.sure.mean(dtype=jnp.float32)
-    return carry(align, state["reference"], along, normalise(image)), share
 
 
 def thumbnail(luma: Float[Array, "h w"]) -> Float[Array, "y x"]:
