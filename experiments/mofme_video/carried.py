@@ -1,6 +1,7 @@
 """One network's reference withheld, left where it was, and carried along the motion.
 
 python -m experiments.mofme_video.carried --workdir=runs/mofme_video
+python -m experiments.mofme_video.carried --tone=8      # tones from the frame, trained so or not
 
 The same weights in all rows: what the reference shows is all that differs. PSNR of the
 written 8-bit frames, temporal scores of `metrics/temporal.py`, by test clip.
@@ -24,12 +25,19 @@ ROWS = {"withheld": (False, False), "left": (True, False), "carried": (True, Tru
 HERE = pathlib.Path("experiments/mofme_video")
 
 
-def streamers(config: ConfigDict, variables) -> dict[str, streaming.Streamer]:
-    """A stream a row: whether it remembers, and whether the reference follows."""
+def streamers(
+    config: ConfigDict, variables, tone: float | None = None
+) -> dict[str, streaming.Streamer]:
+    """A stream a row: whether it remembers, and whether the reference follows.
+
+    `tone` replaces the run's `video.align.tone`.
+    """
     out = {}
     for name, (remember, follow) in ROWS.items():
         changed = stages.stage_config(config, config.stage, config.stage)
         changed.video.align = {**config.video.get("align", {}), "follow": follow}
+        if tone is not None:
+            changed.video.align.tone = tone
         out[name] = streaming.Streamer(tasks.load(changed), variables, remember)
     return out
 
@@ -65,11 +73,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/mofme_video"))
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "carried.json")
+    parser.add_argument("--tone", type=float, help="pixels; the run's own if not given")
     parser.add_argument("--drift", action="store_true", help="the pan of 200 frames too")
     arguments = parser.parse_args()
     config = ConfigDict(files.read_json(arguments.workdir / "config.json"))
     _, variables, about = single.system(config, arguments.workdir)
-    rows = streamers(config, variables)
+    rows = streamers(config, variables, arguments.tone)
     made = {}
     for split in ("test", "drift")[: 1 + arguments.drift]:
         source = clips.open(config.data, split)

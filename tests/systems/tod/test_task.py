@@ -80,7 +80,7 @@ def test_a_step_learns_from_hidden_frames_alone(sunfield, frames):
     xy, hour = jnp.zeros((1, 4, 2)), jnp.array([8.0])
 
     def value(seen):
-        return tod_task.values_at(model, variables, xy, hour, seen, lamps, keep)
+        return tod_task.values_at(model, variables, xy, hour, seen, lamps, keep)[0]
 
     first = value(pixels)
     np.testing.assert_array_equal(first, value(pixels.at[:, :, 3].add(0.5)))

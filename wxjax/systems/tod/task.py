@@ -152,28 +152,16 @@ def values_at(
     lamps: Any,
     keep: Any = None,
     image: Any = None,
-) -> Any:
+) -> tuple[Any, Any]:
     """Values `[g n 3]` at places `[g n 2]`, each group at its own hour `[g]`.
+
+    Returns with them what the network of `sunfield` gave, `[g n 4]`; None of other fields.
 
     Args:
       pixels: those places in every frame, values `[g n t 3]`; lamps: linear light `[g n 3]`.
       keep: frames that may be used, `[g t]`; None: all.
       image: what a BaselineEncoder reads.
     """
-    return rendered(model, variables, xy, hour, pixels, lamps, keep, image)[0]
-
-
-def rendered(
-    model: Any,
-    variables: Mapping,
-    xy: Any,
-    hour: Any,
-    pixels: Any,
-    lamps: Any,
-    keep: Any = None,
-    image: Any = None,
-) -> tuple[Any, Any]:
-    """`values_at`, and what the network of `sunfield` gave `[g n 4]`, or None."""
     day, params = variables["scene"], variables["params"]
     height, width, count, _ = day["frames"].shape
     field = network(model, height, width)
@@ -256,7 +244,7 @@ def loss(model: Any, training: Any, steps: int, variables, batch, key, step):
     xy = codes.centres(drawn["y"], drawn["x"], height, width)
     image = encoder_input(model, day)
     given = (xy, drawn["hour"], pixels, lamps, drawn["keep"], image)
-    output, change = rendered(model, variables, *given)
+    output, change = values_at(model, variables, *given)
     target = anchors.timeline.take(pixels, drawn["frame"])
     apart = output - target
     error = jnp.square(apart).mean()
@@ -323,8 +311,8 @@ def predict(model: Any, variables, batch: Mapping) -> dict[str, Any]:
         seen = decode(model, day["frames"][y, x])[None]
         lamps = day["lamps"][y, x].astype(jnp.float32)[None]
         xy = codes.centres(y, x, height, width)[None]
-        found = values_at(model, variables, xy, hour[None], seen, lamps, None, image)[0]
-        return anchors.from_value(found, model.transfer)
+        found, _ = values_at(model, variables, xy, hour[None], seen, lamps, None, image)
+        return anchors.from_value(found[0], model.transfer)
 
     if "coords" in batch:
         places = jnp.asarray(batch["coords"], jnp.int32)
