@@ -41,7 +41,7 @@ def get_config(size: str = "default") -> ConfigDict:
     # together, for 64 tokens are too few for a product with megabytes of weights.
     config.model.alone, config.model.decoder.alone = 32, 16
     config.tiles.update(tile=config.model.region, overlap=0, batch_size=8)
-    config.evaluate.top2 = False  # there is no router
+    config.router.kind, config.evaluate.top2 = "none", False
     if official:
         config.data.update(name="path", crops=(2048,), batch_size=2, augment="rotate", emphasis=0.0)
         config.model.depths = DEPTHS.get(size, DEPTHS["swin-t"])

@@ -122,7 +122,7 @@ def get_config(size: str = "default") -> ConfigDict:
         part2=("decoder/level1_.*",),
     )
     config.router = dict(
-        kind="mlp",
+        kind="mlp",  # convnext_t, tiny_vit; none: nothing is gathered for a router
         width=64,
         depth=1,
         dropout=0.5,

@@ -195,7 +195,7 @@ def mix_seconds(streamer: Streamer, cover: Cover, count: int) -> float:
         probe = Cover(reach(side), reach(side), cover.tile, cover.overlap)
     whole, room = streamer.tokens(probe)
     program = streamer.compile_mix(probe)
-    n = jax.tree.leaves(streamer.abstract_mix(probe)[0]["moments"])[0].shape[0]
+    n = streamer.abstract_mix(probe)[0]["share"].shape[0]
     blank = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), streamer.abstract_mix(probe)[0])
     blank |= {"share": np.full(n, 1 / n, np.float32), "extent": np.array([1, room], np.int32)}
 

@@ -26,14 +26,14 @@ class Engine(NamedTuple):
 
     Attributes:
       bare: the backbone without shells; shelled: with them.
-      router: the gate's module.
+      router: the gate's module; None: no statistics are taken for one.
       tiles: `config.tiles`: tile, overlap, blend, mode, batch_size.
       int8: whether the router computes in int8.
     """
 
     bare: Backbone
     shelled: Backbone
-    router: routers.Router
+    router: routers.Router | None
     tiles: Any
     int8: bool = False
 
@@ -68,13 +68,14 @@ def restore_tiles(engine: Engine, variables: Mapping, batch: Mapping) -> dict[st
 
     Returns:
       `tiles [n t t 3]` unclipped, and with a leading axis of 1: `vector`, `grid` (what
-      a router reads) and, with a router, `weights`, `confidence`, `route`, `abstained`.
+      a router reads, unless there is none) and, where `variables` have one, `weights`,
+      `confidence`, `route`, `abstained`.
     """
     settings = engine.tiles
     images = unit(batch["tiles"])
     apply = network(engine, variables, 0)
     mixed = encode(apply, images, batch, settings)
-    outputs = {"vector": mixed.vector[None], "grid": mixed.grid[None]}
+    outputs = {"vector": mixed.vector[None], "grid": mixed.grid[None]} if engine.router else {}
     if "experts" in variables["params"]:
         gate = decide(engine, variables, outputs)
         force = jnp.asarray(batch.get("force", -1), jnp.int32)

@@ -38,8 +38,8 @@ def make(engine: Engine) -> Parts:
 
 
 def look(engine: Engine, variables: Mapping, route: Any, tiles: Any) -> dict[str, Any]:
-    """Tiles `[n t t 3]` to `tokens [n k k d]`, `maps` (the skips) and `moments` of each
-    map and of the picture.
+    """Tiles `[n t t 3]` to `tokens [n k k d]`, `maps` (the skips) and, for a router,
+    `moments` of each map and of the picture.
 
     In 'local' mode, where every tile is an image of its own, the tokens are mixed already.
     """
@@ -52,7 +52,8 @@ def look(engine: Engine, variables: Mapping, route: Any, tiles: Any) -> dict[str
         place = np.stack(np.mgrid[:k, :k], -1).reshape(-1, 2)
         tokens = apply(tokens.reshape(n, k * k, d), place, method="mix").astype(jnp.float32)
         tokens = tokens.reshape(n, k, k, d)
-    return {"tokens": tokens, "maps": maps, "moments": reading.look(images, maps)}
+    moments = reading.look(images, maps) if engine.router else []
+    return {"tokens": tokens, "maps": maps, "moments": moments}
 
 
 def mix(engine: Engine, variables: Mapping, seen: Mapping, force: Any) -> dict[str, Any]:
@@ -71,11 +72,12 @@ def mix(engine: Engine, variables: Mapping, seen: Mapping, force: Any) -> dict[s
     tokens, valid, position = seen["tokens"], seen["valid"], seen["position"]
     if engine.tiles.mode != "local":
         tokens = apply(tokens[None], position, valid[None], method="mix")[0].astype(jnp.float32)
-    mean = jnp.einsum("ld,l->d", tokens, valid) / jnp.maximum(valid.sum(), 1)
-    described = reading.describe(seen["moments"], seen["share"])
-    grid = routers.pool_grid(tokens, position, valid, seen["extent"])
-    said = {"vector": jnp.concatenate([mean, described])[None], "grid": grid[None]}
-    route = jnp.int32(0)
+    route, said = jnp.int32(0), {}
+    if engine.router:
+        mean = jnp.einsum("ld,l->d", tokens, valid) / jnp.maximum(valid.sum(), 1)
+        described = reading.describe(seen["moments"], seen["share"])
+        grid = routers.pool_grid(tokens, position, valid, seen["extent"])
+        said = {"vector": jnp.concatenate([mean, described])[None], "grid": grid[None]}
     if "experts" in variables["params"]:
         gate = engines.decide(engine, variables, said)
         force = jnp.broadcast_to(jnp.asarray(force, jnp.int32), (1,))

@@ -34,6 +34,9 @@ def make(config) -> Task:
     if config.stage not in STAGES:
         raise errors.unknown("config.stage", config.stage, STAGES)
     engine = make_engine(config)
+    if engine.router is None and config.stage in ("router", "system"):
+        expected = f"expected one of {', '.join(routers.ROUTERS)} for the stage {config.stage}"
+        raise errors.bad("config.router.kind", config.router.kind, expected)
     check_tiles(config.model, config.tiles)
     net = engine.shelled if config.stage in EXPERTS else engine.bare
     losses = {name: dict(weights) for name, weights in config.losses.items()}
@@ -67,10 +70,11 @@ def make_engine(config) -> Engine:
     """The modules of the system, from plain values."""
     model = FrozenConfigDict(config.model.to_dict())
     gate = config.router
+    router = routers.Router(gate.kind, gate.width, gate.depth, len(EXPERTS), gate.dropout)
     return Engine(
         bare=Backbone(model),
         shelled=Backbone(model, shelled=True),
-        router=routers.Router(gate.kind, gate.width, gate.depth, len(EXPERTS), gate.dropout),
+        router=None if gate.kind == "none" else router,
         tiles=FrozenConfigDict(config.tiles.to_dict()),
         int8=gate.int8,
     )
