@@ -10,7 +10,8 @@ compiled programs, everything between the picture in memory and the restored pic
 counted; peak is the process's, libraries, weights and compilation included. The published
 code's seconds were taken on another machine of the class, whose float32 products in jax ran at
 105 GFLOP per CPU-second and about 195 GFLOP/s on both cores; the second ratio of each pair is
-in units of the matrix-product rate of the own run: what both would need at one rate.
+in units of the matrix-product rate of the own run (the median of products timed between its
+batches): what both would need at one rate.
 """
 
 import argparse
