@@ -78,7 +78,7 @@ def test_a_plan_reads_like_one(run):
 def test_time_of_many_tokens_follows_from_two_measured_lengths(run, monkeypatch):
     spent = {}
     monkeypatch.setattr(plan, "PROBE", 1024)
-    monkeypatch.setattr(plan, "best", lambda fn, _: (fn(), next(clock))[1])
+    monkeypatch.setattr(plan, "timed", lambda fn: (fn(), next(clock))[1])
     clock = iter([512 * 3.0 + 512**2 * 0.25, 1024 * 3.0 + 1024**2 * 0.25])
     spent = plan.mix_seconds(run, run.cover(640, 640), 6400)
     assert spent == pytest.approx(6400 * 3.0 + 6400**2 * 0.25)

@@ -9,6 +9,7 @@ pixels, and are multiplied.
 import math
 import re
 import resource
+import statistics
 import time
 from typing import Any, NamedTuple
 
@@ -175,8 +176,8 @@ def measure(streamer: Streamer, cover: Cover, dtype: Any, count: int) -> dict[st
     _, room = streamer.tokens(row)
     mixed = np.zeros((room, streamer.parts.features), np.float32)
     looked = []
-    look = best(lambda: looked.append(streamer.look(blank, row, np.int32(0))), 3)
-    finish = best(lambda: streamer.finish(blank, row, np.int32(0), mixed, looked.pop()["maps"]), 3)
+    look = timed(lambda: looked.append(streamer.look(blank, row, np.int32(0))))
+    finish = timed(lambda: streamer.finish(blank, row, np.int32(0), mixed, looked.pop()["maps"]))
     batches, passes = math.ceil(cover.count / size), streamer.parts.passes
     spent = {"look": passes * batches * look, "mix": 0.0, "finish": batches * finish}
     if not streamer.parts.local:
@@ -202,8 +203,8 @@ def mix_seconds(streamer: Streamer, cover: Cover, count: int) -> float:
     def run(tokens):
         valid = (np.arange(room) < tokens).astype(np.float32)
         given = {**blank, "valid": valid}
-        return best(
-            lambda: jax.block_until_ready(program(streamer.variables, given, np.int32(-1))), 2
+        return timed(
+            lambda: jax.block_until_ready(program(streamer.variables, given, np.int32(-1)))
         )
 
     if count <= PROBE:
@@ -215,14 +216,14 @@ def mix_seconds(streamer: Streamer, cover: Cover, count: int) -> float:
     return line * count + square * count**2
 
 
-def best(fn: Any, repeats: int) -> float:
-    """Seconds of the fastest of `repeats` calls."""
+def timed(fn: Any) -> float:
+    """Seconds of the middle of three calls: the fastest is not what an hour of them is like."""
     spent = []
-    for _ in range(repeats):
+    for _ in range(3):
         start = time.perf_counter()
         fn()
         spent.append(time.perf_counter() - start)
-    return min(spent)
+    return statistics.median(spent)
 
 
 class Restorer:
