@@ -126,8 +126,7 @@ def memory(streamer: Streamer, cover: Cover, dtype: Any) -> Memory:
     tokens = room * streamer.parts.features * 4
     maps = 0
     if streamer.way.keep:
-        tile = jax.ShapeDtypeStruct((1, cover.tile, cover.tile, 3), dtype)
-        seen = jax.eval_shape(streamer.parts.look, streamer.variables, np.int32(0), tile)
+        seen = streamer.looked(cover, dtype, 1)
         maps = cover.count * sum(x.size * x.dtype.itemsize for x in seen["maps"])
     cost.give_back_memory()
     return Memory(resident(), cost.peak_bytes(), pixels + band, tokens, maps, max(needs.values()))

@@ -35,6 +35,7 @@ class Programs:
         self.mesh = mesh.make(tiles.get("devices", 1))
         self.variables = jax.device_put(task.prepare(variables), mesh.replicated(self.mesh))
         self._programs: dict[tuple, Callable] = {}
+        self._looked: dict[tuple, Any] = {}
 
     def cover(self, height: int, width: int) -> Cover:
         """The tiles of an image of this size."""
@@ -63,13 +64,22 @@ class Programs:
         tiles = jax.ShapeDtypeStruct((n, t, t, 3), dtype)
         tokens = jax.ShapeDtypeStruct((n, k, k, self.parts.features), np.float32)
         route = jax.ShapeDtypeStruct((), np.int32)
-        seen = jax.eval_shape(self.parts.look, self.variables, route, tiles)
-        maps = (seen["maps"],) if self.way.keep else ()
+        maps = (self.looked(cover, dtype, n)["maps"],) if self.way.keep else ()
         return {
             "look": self._program("look", (route, tiles)),
             "mix": self.compile_mix(cover),
             "finish": self._program("finish", (route, tokens, tiles, *maps)),
         }
+
+    def looked(self, cover: Cover, dtype: Any, n: int) -> dict[str, Any]:
+        """Shapes of what `look` leaves of `n` tiles; traced once, for that takes a second."""
+        key = cover.tile, np.dtype(dtype)
+        if key not in self._looked:
+            tile = jax.ShapeDtypeStruct((1, cover.tile, cover.tile, 3), dtype)
+            route = jax.ShapeDtypeStruct((), np.int32)
+            self._looked[key] = jax.eval_shape(self.parts.look, self.variables, route, tile)
+        many = lambda x: jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype)
+        return jax.tree.map(many, self._looked[key])
 
     def compile_mix(self, cover: Cover) -> Callable:
         """The bottleneck's program for an image."""
@@ -77,9 +87,7 @@ class Programs:
 
     def abstract_mix(self, cover: Cover) -> tuple:
         """Shapes of what the bottleneck reads."""
-        tiles = jax.ShapeDtypeStruct((1, cover.tile, cover.tile, 3), np.float32)
         route = jax.ShapeDtypeStruct((), np.int32)
-        moments = jax.eval_shape(self.parts.look, self.variables, route, tiles)["moments"]
         _, room = self.tokens(cover)
         n = tiles_.bucket(cover.count)
         struct = lambda shape, dtype=np.float32: jax.ShapeDtypeStruct(shape, dtype)
@@ -88,7 +96,7 @@ class Programs:
             "position": struct((room, 2), np.int32),
             "valid": struct((room,)),
             "extent": struct((2,), np.int32),
-            "moments": [struct((n, *x.shape[1:])) for x in moments],
+            "moments": [struct(x.shape) for x in self.looked(cover, np.uint8, n)["moments"]],
             "share": struct((n,)),
             "route": route,
         }
