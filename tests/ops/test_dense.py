@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from wxjax.ops import dense
 
@@ -14,6 +15,14 @@ def test_a_product_runs_over_the_last_axis_alone():
     kernel = jax.random.normal(jax.random.key(1), (5, 6))
     expected = np.einsum("bhwc,cd->bhwd", x, kernel)
     np.testing.assert_allclose(dense.product(x, kernel), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_fence_changes_neither_a_value_nor_a_slope(dtype):
+    x = jnp.asarray([-1e30, -1.1, -1e-30, 0, 1e-3, 3.3, 1e30], dtype)
+    behind, slope = jax.jit(jax.jvp, static_argnums=0)(dense.fence, (x,), (x,))
+    np.testing.assert_array_equal(behind, x)
+    np.testing.assert_array_equal(slope, x)
 
 
 def test_gelu_is_x_times_the_normal_distribution_function():

@@ -60,8 +60,7 @@ def operations(run: Streamer, cover: Cover) -> dict[str, float]:
     side = cover.tile // run.parts.step
     tokens = jax.ShapeDtypeStruct((1, side, side, run.parts.features), np.float32)
     route = np.int32(0)
-    maps = jax.eval_shape(run.parts.look, run.variables, route, tile)["maps"]
-    given = (maps,) if run.way.keep else ()
+    given = (run.looked(cover, 1)["maps"],) if run.way.keep else ()
     seen, force = run.abstract_mix(cover)
     count, _ = run.tokens(cover)
     cut = lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype)

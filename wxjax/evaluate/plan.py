@@ -126,8 +126,8 @@ def memory(streamer: Streamer, cover: Cover, dtype: Any) -> Memory:
     tokens = room * streamer.parts.features * 4
     maps = 0
     if streamer.way.keep:
-        seen = streamer.looked(cover, dtype, 1)
-        maps = cover.count * sum(x.size * x.dtype.itemsize for x in seen["maps"])
+        kept = streamer.looked(cover, cover.count)["maps"]
+        maps = sum(x.size * x.dtype.itemsize for x in kept)
     cost.give_back_memory()
     return Memory(resident(), cost.peak_bytes(), pixels + band, tokens, maps, max(needs.values()))
 

@@ -35,7 +35,7 @@ class Programs:
         self.mesh = mesh.make(tiles.get("devices", 1))
         self.variables = jax.device_put(task.prepare(variables), mesh.replicated(self.mesh))
         self._programs: dict[tuple, Callable] = {}
-        self._looked: dict[tuple, Any] = {}
+        self._looked: dict[int, Any] = {}
 
     def cover(self, height: int, width: int) -> Cover:
         """The tiles of an image of this size."""
@@ -64,22 +64,21 @@ class Programs:
         tiles = jax.ShapeDtypeStruct((n, t, t, 3), dtype)
         tokens = jax.ShapeDtypeStruct((n, k, k, self.parts.features), np.float32)
         route = jax.ShapeDtypeStruct((), np.int32)
-        maps = (self.looked(cover, dtype, n)["maps"],) if self.way.keep else ()
+        maps = (self.looked(cover, n)["maps"],) if self.way.keep else ()
         return {
             "look": self._program("look", (route, tiles)),
             "mix": self.compile_mix(cover),
             "finish": self._program("finish", (route, tokens, tiles, *maps)),
         }
 
-    def looked(self, cover: Cover, dtype: Any, n: int) -> dict[str, Any]:
+    def looked(self, cover: Cover, n: int) -> dict[str, Any]:
         """Shapes of what `look` leaves of `n` tiles; traced once, for that takes a second."""
-        key = cover.tile, np.dtype(dtype)
-        if key not in self._looked:
-            tile = jax.ShapeDtypeStruct((1, cover.tile, cover.tile, 3), dtype)
-            route = jax.ShapeDtypeStruct((), np.int32)
-            self._looked[key] = jax.eval_shape(self.parts.look, self.variables, route, tile)
+        if cover.tile not in self._looked:
+            tile = jax.ShapeDtypeStruct((1, cover.tile, cover.tile, 3), np.float32)
+            found = jax.eval_shape(self.parts.look, self.variables, np.int32(0), tile)
+            self._looked[cover.tile] = found
         many = lambda x: jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype)
-        return jax.tree.map(many, self._looked[key])
+        return jax.tree.map(many, self._looked[cover.tile])
 
     def compile_mix(self, cover: Cover) -> Callable:
         """The bottleneck's program for an image."""
@@ -96,7 +95,7 @@ class Programs:
             "position": struct((room, 2), np.int32),
             "valid": struct((room,)),
             "extent": struct((2,), np.int32),
-            "moments": [struct(x.shape) for x in self.looked(cover, np.uint8, n)["moments"]],
+            "moments": [struct(x.shape) for x in self.looked(cover, n)["moments"]],
             "share": struct((n,)),
             "route": route,
         }

@@ -25,9 +25,9 @@ def gelu(x: Float[Array, "*b"]) -> Float[Array, "*b"]:
 def fence(x: Float[Array, "*b"]) -> Float[Array, "*b"]:
     """x, behind which XLA:CPU begins another fusion.
 
-    It takes both products of an MLP on narrow rows, and the norms around them, for one
-    kernel: at 4096 rows of 96 features that needs 1.3 times as long as a kernel each.
-    Optimization barriers are gone before it fuses; a rounding to the same format stays.
+    It takes both products of an MLP on narrow rows, and the norms around them, for one kernel,
+    which is slower than a kernel each (`python -m experiments.bench.kernels`). Optimization
+    barriers are gone before it fuses; a rounding to the same format stays.
     """
     if jax.default_backend() != "cpu":
         return x

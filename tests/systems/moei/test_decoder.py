@@ -49,7 +49,7 @@ def test_the_last_layers_as_one_product_equal_them_one_by_one(alone, monkeypatch
     np.testing.assert_allclose(actual, expected, atol=2e-5 * np.abs(expected).max())
 
 
-def test_the_last_layers_cost_one_product(monkeypatch):
+def test_the_last_layers_cost_one_product():
     module = decoders.Expand(2)
     key = jax.random.key(0)
     first = decoders.Expand(8).init(key, jnp.zeros((1, 4, 4, 32)))

@@ -81,7 +81,7 @@ class SwinBlock(Shell):
             return jnp.roll(y, (self.shift, self.shift), (1, 2)) if self.shift else y
 
         x = x + (norm1(windowed(x)) if self.version == 2 else windowed(norm1(x)))
-        rows = x.reshape(-1, x.shape[-1])  # maps as they are take XLA:CPU up to 1.5 times as long
+        rows = x.reshape(-1, x.shape[-1])  # XLA:CPU is slower on maps as they are
         rows = rows + (norm2(mlp(rows)) if self.version == 2 else mlp(norm2(rows)))
         x = rows.reshape(x.shape)
         return adapter.after_block(self.shell, x, ratio=self.ratio, dtype=self.dtype)

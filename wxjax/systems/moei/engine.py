@@ -74,8 +74,8 @@ def restore_tiles(engine: Engine, variables: Mapping, batch: Mapping) -> dict[st
     settings = engine.tiles
     images = unit(batch["tiles"])
     apply = network(engine, variables, 0)
-    mixed = encode(apply, images, batch, settings)
-    outputs = {"vector": mixed.vector[None], "grid": mixed.grid[None]} if engine.router else {}
+    mixed = encode(engine, apply, images, batch)
+    outputs = mixed.said
     if "experts" in variables["params"]:
         gate = decide(engine, variables, outputs)
         force = jnp.asarray(batch.get("force", -1), jnp.int32)
@@ -83,7 +83,7 @@ def restore_tiles(engine: Engine, variables: Mapping, batch: Mapping) -> dict[st
         outputs |= {**gate, "route": route}
         apply = network(engine, variables, route[0])
         if engine.bare.model.shell.where != "decoder":  # shells before it cost a second pass
-            mixed = encode(apply, images, batch, settings)
+            mixed = encode(engine, apply, images, batch)
 
     def decode(item):
         tokens, maps, image = item
@@ -117,20 +117,20 @@ def network(engine: Engine, variables: Mapping, route: Any) -> Callable[..., Any
 class Mixed(NamedTuple):
     tokens: Any  # [n t t d] after the bottleneck
     maps: Any  # the encoder's skips, one a stage
-    vector: Any  # [v] mean token, then what `reading.py` says of the maps and the picture
-    grid: Any  # [8 8 d] the same in 64 cells
+    said: dict  # what a router reads; empty without one
 
 
-def encode(apply: Callable[..., Any], images, batch, settings) -> Mixed:
+def encode(engine: Engine, apply: Callable[..., Any], images, batch) -> Mixed:
     """Encoder over tiles, bottleneck over the tokens of the whole image.
 
     Tokens that lie in several tiles are averaged under the blending window. In 'local'
-    mode every tile is an image of its own, and only the router's vector is shared.
+    mode every tile is an image of its own, and only what the router reads is shared.
     """
+    settings = engine.tiles
 
     def look(x):
         maps = apply(x, method="encode")
-        return maps, reading.look(x, maps)
+        return maps, reading.look(x, maps) if engine.router else []
 
     maps, parts = tile.map_tiles(look, images, batch["count"], batch_size=settings.batch_size)
     tokens = maps[-1].astype(jnp.float32)
@@ -166,11 +166,24 @@ def encode(apply: Callable[..., Any], images, batch, settings) -> Mixed:
         every = apply(tokens[None], position, valid[None], method="mix")[0].astype(jnp.float32)
         mixed = every[jnp.minimum(index, total - 1)].reshape(n, t, t, d)
 
-    mean = (every * valid[:, None]).sum(0) / jnp.maximum(valid.sum(), 1)
-    share = real / jnp.maximum(real.sum(), 1).astype(jnp.float32)
+    said = {}
+    if engine.router:
+        share = real / jnp.maximum(real.sum(), 1).astype(jnp.float32)
+        said = read(every, position, valid, extent, parts, share)
+    return Mixed(mixed, maps, said)
+
+
+def read(tokens, position, valid, extent, parts, share) -> dict[str, Any]:
+    """What a router reads of mixed `tokens [l d]` and of the `parts` that `reading.look` left.
+
+    Returns:
+      `vector [1 v]`: the mean token, then what `reading.py` says of the maps and the picture;
+      `grid [1 8 8 d]`: the tokens in 64 cells.
+    """
+    mean = jnp.einsum("ld,l->d", tokens, valid) / jnp.maximum(valid.sum(), 1)
     vector = jnp.concatenate([mean, reading.describe(parts, share)])
-    grid = routers.pool_grid(every, position, valid, extent)
-    return Mixed(mixed, maps, vector, grid)
+    grid = routers.pool_grid(tokens, position, valid, extent)
+    return {"vector": vector[None], "grid": grid[None]}
 
 
 def decide(engine: Engine, variables: Mapping, seen: Mapping) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import numpy as np
 from wxjax.nn import experts
 from wxjax.systems.moei import engine as engines
 from wxjax.systems.moei import reading
-from wxjax.systems.moei import router as routers
 from wxjax.systems.moei.engine import Engine, network, unit
 from wxjax.task import Parts
 
@@ -74,10 +73,8 @@ def mix(engine: Engine, variables: Mapping, seen: Mapping, force: Any) -> dict[s
         tokens = apply(tokens[None], position, valid[None], method="mix")[0].astype(jnp.float32)
     route, said = jnp.int32(0), {}
     if engine.router:
-        mean = jnp.einsum("ld,l->d", tokens, valid) / jnp.maximum(valid.sum(), 1)
-        described = reading.describe(seen["moments"], seen["share"])
-        grid = routers.pool_grid(tokens, position, valid, seen["extent"])
-        said = {"vector": jnp.concatenate([mean, described])[None], "grid": grid[None]}
+        grid = position, valid, seen["extent"]
+        said = engines.read(tokens, *grid, seen["moments"], seen["share"])
     if "experts" in variables["params"]:
         gate = engines.decide(engine, variables, said)
         force = jnp.broadcast_to(jnp.asarray(force, jnp.int32), (1,))
