@@ -1,11 +1,9 @@
 """Our network with official weights gives the official numbers.
 
 `python -m pytest tests/parity -k dehazexl -rP` prints the largest error of every stage.
-The numbers stand beside the project on its developers' machines only, for now.
 """
 
 import functools
-import importlib.util
 import json
 import re
 
@@ -15,13 +13,12 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from tests.conftest import SHARED
+from tests.parity import fixtures
 from wxjax.interop import dehazexl, torch_weights
 from wxjax.losses import pixel
 from wxjax.nn import attention, experts, hyper
 from wxjax.systems.moei import backbone, bottleneck
 
-FIXTURES = SHARED / "fixtures"
 OUTPUT, INNER = 2e-4, 1e-4  # what the specification asks for
 ABOVE = np.s_[..., 192:320, 192:320]  # across the borders of regions
 ALL = np.s_[:]
@@ -57,19 +54,13 @@ STAGES = {
 
 @functools.cache
 def arrays(number: int):
-    path = FIXTURES / f"dehazexl_{number}.npz"
-    if not path.exists():
-        pytest.skip("numbers taken from the official codes stand on the developers' machines only")
-    return np.load(path, allow_pickle=False)
+    return fixtures.load(f"dehazexl_{number}")
 
 
 @functools.cache
 def official(linear: bool):
     """A user's checkpoint, read: sizes, variables, network, and the state itself."""
-    spec = importlib.util.spec_from_file_location("weights", FIXTURES / "weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    state = module.fill(json.loads(str(arrays(5 if linear else 1)["keys"])))
+    state = fixtures.state(arrays(5 if linear else 1))
     return *torch_weights.read("dehazexl", state), state
 
 

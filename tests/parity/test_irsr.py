@@ -1,10 +1,6 @@
-"""Wavelets, UNet and diffusion give the official numbers.
-
-The numbers stand beside the project on its developers' machines only, for now.
-"""
+"""Wavelets, UNet and diffusion give the official numbers."""
 
 import functools
-import importlib.util
 import json
 
 import jax
@@ -12,28 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.conftest import SHARED
+from tests.parity import fixtures
 from wxjax.interop import resshift_shapes, torch_weights
 from wxjax.nn import experts
 from wxjax.ops import resize, wavelet
 from wxjax.systems.irsr import codec as codecs
 from wxjax.systems.irsr import diffusion, unet
-
-FIXTURES = SHARED / "fixtures"
-
-
-def load(name: str):
-    path = FIXTURES / f"{name}.npz"
-    if not path.exists():
-        pytest.skip("numbers taken from the official codes stand on the developers' machines only")
-    return np.load(path, allow_pickle=False)
-
-
-def official_state(arrays):
-    spec = importlib.util.spec_from_file_location("weights", FIXTURES / "weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.fill(json.loads(str(arrays["keys"])))
 
 
 def last(x):
@@ -47,10 +27,10 @@ def first(x):
 @functools.cache
 def case(number: int):
     """Network, variables and arrays of one fixture."""
-    arrays = load(f"dwtdiff_{number}")
+    arrays = fixtures.load(f"dwtdiff_{number}")
     settings = json.loads(str(arrays["config"]))
     side = settings.get("args", settings.get("unet_args"))["image_size"]
-    model, variables, _ = torch_weights.read("resshift", official_state(arrays), image_size=side)
+    model, variables, _ = torch_weights.read("resshift", fixtures.state(arrays), image_size=side)
     return unet.build(model), variables, arrays
 
 
@@ -150,7 +130,7 @@ def test_numbers_of_parameters_are_the_published_ones(changes, expected):
 
 
 def test_schedules_equal_the_official_ones_exactly():
-    arrays = load("dwtdiff_3")
+    arrays = fixtures.load("dwtdiff_3")
     plan, deterministic = diffusion.schedule(15), diffusion.update(diffusion.schedule(15), 0.0)
     named = dict(
         sqrt_etas=plan.sqrt_eta,
@@ -176,7 +156,7 @@ def test_schedules_equal_the_official_ones_exactly():
 
 
 def test_single_steps_equal_the_official_ones():
-    arrays = load("dwtdiff_3")
+    arrays = fixtures.load("dwtdiff_3")
     plan, t = diffusion.schedule(15), jnp.asarray(arrays["in/t"])
     x0, y, noise = (jnp.asarray(last(arrays[f"in/{n}"])) for n in ("x0", "z_y", "noise"))
     xt = diffusion.noised(plan, x0, y, t, noise)
@@ -193,7 +173,7 @@ def test_single_steps_equal_the_official_ones():
 
 @pytest.mark.parametrize("kind", diffusion.PREDICTIONS)
 def test_losses_equal_the_official_ones(kind):
-    arrays = load("dwtdiff_3")
+    arrays = fixtures.load("dwtdiff_3")
     plan, t = diffusion.schedule(15), jnp.asarray(arrays["in/t"])
     x0, y, noise = (jnp.asarray(last(arrays[f"in/{n}"])) for n in ("x0", "z_y", "noise"))
     xt = diffusion.noised(plan, x0, y, t, noise)
@@ -252,7 +232,7 @@ CHAINS = {
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_sampling_chains_equal_the_official_ones(name):
-    arrays = load("dwtdiff_3")
+    arrays = fixtures.load("dwtdiff_3")
     final, states = chain(*CHAINS[name])
     np.testing.assert_allclose(final, arrays[f"out/{name}"], atol=2e-4)
     kept = {"ancestral15_final": [0, 4, 9, 13], "ddim15_final": [0, 7]}.get(name)
@@ -262,7 +242,7 @@ def test_sampling_chains_equal_the_official_ones(name):
 
 
 def test_upsampling_equals_the_official_one():
-    arrays = load("dwtdiff_3")
+    arrays = fixtures.load("dwtdiff_3")
     found = resize.bicubic(jnp.asarray(last(arrays["in/lr"])), (32, 32), like="torch")
     np.testing.assert_allclose(first(found), arrays["out/lr_up_bicubic"], atol=1e-5)
 
@@ -287,26 +267,19 @@ def same_case(name, mode, levels, size, arrays):
     np.testing.assert_allclose(again, x, atol=1e-5, err_msg=key)
 
 
-def wavelet_cases():
-    path = FIXTURES / "dwt_1.npz"
-    if not path.exists():
-        return []
-    return json.loads(str(np.load(path, allow_pickle=False)["config"]))["cases"]
-
-
 @pytest.mark.parametrize("kept", range(4))
 def test_wavelets_equal_the_reference(kept):
-    arrays = load("dwt_1")
-    cases = wavelet_cases()
+    arrays = fixtures.load("dwt_1")
+    cases = json.loads(str(arrays["config"]))["cases"]
     assert len(cases) == 52
     for name, mode, levels, size in cases[kept::4]:
         same_case(name, mode, levels, size, arrays)
 
 
 def test_codecs_equal_the_source_documents():
-    arrays = load("dwt_2")
+    arrays = fixtures.load("dwt_2")
     x, y = (jnp.asarray(last(arrays[f"in/{name}"])) for name in ("x", "y_up"))
-    weights = official_state(arrays)
+    weights = fixtures.state(arrays)
     learned = {
         "down": {"kernel": weights["down.weight"].transpose(2, 3, 1, 0)},
         "up": {"kernel": weights["up.weight"][:, :, ::-1, ::-1].transpose(2, 3, 0, 1)},

@@ -1,10 +1,6 @@
-"""MoFME with official weights gives the official numbers.
-
-The numbers stand beside the project on its developers' machines only, for now.
-"""
+"""MoFME with official weights gives the official numbers."""
 
 import functools
-import importlib.util
 import json
 
 import jax
@@ -12,35 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.conftest import SHARED
+from tests.parity import fixtures
 from wxjax.interop import torch_weights
 from wxjax.nn import experts, routing, uncertainty
 from wxjax.systems.mofme.network import NO_REFERENCE, build, normalise, published_parameters
-
-FIXTURES = SHARED / "fixtures"
-
-
-def load(number: int):
-    path = FIXTURES / f"mofme_{number}.npz"
-    if not path.exists():
-        pytest.skip("numbers taken from the official codes stand on the developers' machines only")
-    return np.load(path, allow_pickle=False)
-
-
-def official_state(arrays):
-    spec = importlib.util.spec_from_file_location("weights", FIXTURES / "weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.fill(json.loads(str(arrays["keys"])))
 
 
 @functools.cache
 def case(number: int):
     """Network, variables and arrays of one fixture."""
-    arrays = load(number)
+    arrays = fixtures.load(f"mofme_{number}")
     settings = json.loads(str(arrays["config"]))["constructor"]
     options = {"top_k": settings["top_k"]} if "top_k" in settings else {}
-    model, variables, _ = torch_weights.read("mofme", official_state(arrays), **options)
+    model, variables, _ = torch_weights.read("mofme", fixtures.state(arrays), **options)
     return build(model), variables, arrays
 
 
@@ -140,7 +120,7 @@ def test_frames_with_a_reference_equal_the_official_ones():
 
 
 def test_gates_equal_the_official_units():
-    arrays = load(3)
+    arrays = fixtures.load("mofme_3")
     weights = routing.scatter(routing.select(jnp.array(arrays["in/logits"]), 4), 8)
     np.testing.assert_allclose(weights, arrays["out/topk_probs"], atol=1e-6)
     weights = routing.scatter(routing.select(jnp.array(arrays["in/logits"]), 4, 0.6), 8)
@@ -151,7 +131,7 @@ def test_gates_equal_the_official_units():
 
 
 def test_the_papers_and_the_codes_uncertainty_equal_the_official_units():
-    arrays = load(3)
+    arrays = fixtures.load("mofme_3")
     logits = jnp.array(arrays["in/mc_logits"])
     code = uncertainty.code_weights(logits, 4)
     for name, atol in {

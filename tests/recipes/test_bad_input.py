@@ -92,7 +92,7 @@ def test_not_a_number_in_a_picture(place):
 def test_an_output_that_cannot_be_written(place):
     (place / "file").write_text("x")
     done = wxjax("restore", "good.png", "--out=file/out", "--model=identity", cwd=place)
-    refused(done, "file")
+    refused(done, "a part of the path is a file, not a folder")
 
 
 def test_a_full_disk(place):
@@ -114,7 +114,7 @@ def test_a_misspelt_config_key(place):
 
 
 def test_a_value_of_the_wrong_type(place):
-    refused(wxjax("--config=configs/moei.py:tiny", "--config.seed=many", cwd=place), "seed")
+    refused(wxjax("--config=configs/moei.py:tiny", "--config.seed=many", cwd=place), "seed=many")
 
 
 def test_a_wrong_line_of_meta_jsonl(place):
@@ -129,7 +129,7 @@ def test_a_truth_of_another_size(place):
         (place / "pairs" / kind).mkdir(parents=True)
         Image.new("RGB", size).save(place / "pairs" / kind / "a.png")
     done = wxjax("evaluate", "--data=pairs", "--out=results", "--workdir=run", cwd=place)
-    refused(done, "a")
+    refused(done, "gt/a.png is 41x40, input/a.png is 40x40")
     assert not (place / "results" / "summary.json").exists()
 
 
