@@ -18,8 +18,9 @@ def tiny():
     return config
 
 
-def whole(monkeypatch, net, variables, x, step_by_step):
-    if step_by_step:
+def decoded(net, variables, given, monkeypatch=None):
+    """What the decoder makes of `given`; with a monkeypatch its last layers one by one."""
+    if monkeypatch:
 
         def layers(x, doublings, kernel):
             for double in doublings:
@@ -27,7 +28,7 @@ def whole(monkeypatch, net, variables, x, step_by_step):
             return x @ kernel
 
         monkeypatch.setattr(decoders, "in_one", layers)
-    return jax.jit(lambda v, x: net.apply(v, x))(variables, x)
+    return jax.jit(lambda v, given: net.apply(v, *given, method="decode"))(variables, given)
 
 
 @pytest.mark.parametrize("alone", [0, 8])
@@ -35,17 +36,18 @@ def test_the_last_layers_as_one_product_equal_them_one_by_one(alone, monkeypatch
     config = tiny()
     config.model.decoder.alone = alone
     net = tasks.make_engine(config).bare
-    side = config.model.region
-    x = jax.random.uniform(jax.random.key(1), (1, side, 2 * side, 3))
-    variables = jax.jit(net.init)(jax.random.key(0), x)
+    x = jax.random.uniform(jax.random.key(1), (2, config.model.region, config.model.region, 3))
+    shapes = jax.eval_shape(net.init, jax.random.key(0), x)
     # biases that differ at every layer: where one is tiled the wrong way round it shows
-    variables = jax.tree.map(
-        lambda w: w + 0.3 * jax.random.normal(jax.random.key(w.size), w.shape), variables
-    )
-    expected = whole(monkeypatch, net, variables, x, True)
+    draw = lambda shape: 0.3 * jax.random.normal(jax.random.key(shape.size), shape.shape)
+    weights = jax.tree.map(draw, shapes)
+    seen = jax.eval_shape(lambda v: net.apply(v, x, method="encode"), weights)
+    maps = jax.tree.map(draw, seen)
+    given = 2 * maps[-1], maps, x
+    expected = decoded(net, weights, given, monkeypatch)
     monkeypatch.undo()
-    actual = whole(monkeypatch, net, variables, x, False)
-    assert np.std(expected - x) > 0.1
+    actual = decoded(net, weights, given)
+    assert np.std(expected) > 0.1
     np.testing.assert_allclose(actual, expected, atol=2e-5 * np.abs(expected).max())
 
 
