@@ -1,10 +1,7 @@
 """The plug between a system and everything that trains, measures or ships it."""
 
-import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
-
-from wxjax import errors
 
 DEGRADATIONS = ("haze", "rain", "snow")
 
@@ -76,20 +73,3 @@ class Task(NamedTuple):
     prepare: Callable[[Variables], Variables] = lambda variables: variables
     stream: Stream | None = None
     scale: int = 1
-
-
-SYSTEMS = {
-    "moei": "wxjax.systems.moei.task",
-    "mofme": "wxjax.systems.mofme.task",
-    "mofme_video": "wxjax.systems.mofme.video",
-    "irsr": "wxjax.systems.irsr.task",
-    "tod": "wxjax.systems.tod.task",
-    "reid": "wxjax.systems.reid.task",
-}
-
-
-def load(config) -> Task:
-    """The task that `config.system` names; imports that system alone."""
-    if config.system not in SYSTEMS:
-        raise errors.unknown("config.system", config.system, SYSTEMS)
-    return importlib.import_module(SYSTEMS[config.system]).make(config)

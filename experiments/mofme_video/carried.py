@@ -13,8 +13,7 @@ import pathlib
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import files
-from wxjax import task as tasks
+from wxjax import files, systems
 from wxjax.data import clips
 from wxjax.evaluate import streaming
 from wxjax.metrics import temporal
@@ -38,7 +37,7 @@ def streamers(
         changed.video.align = {**config.video.get("align", {}), "follow": follow}
         if tone is not None:
             changed.video.align.tone = tone
-        out[name] = streaming.Streamer(tasks.load(changed), variables, remember)
+        out[name] = streaming.Streamer(systems.make(changed), variables, remember)
     return out
 
 

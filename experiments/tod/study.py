@@ -15,8 +15,7 @@ import jax
 import numpy as np
 
 from configs import tod
-from wxjax import commands, files
-from wxjax import task as tasks
+from wxjax import commands, files, systems
 from wxjax.evaluate import daytime as measuring
 from wxjax.recipes import daytime
 from wxjax.systems.tod import quantise
@@ -79,7 +78,7 @@ def one(name: str, changes: dict, steps: int, batch: int, out: pathlib.Path) -> 
     day, split = daytime.data(config)
     variables = daytime.train(config, day, split, out / f"{name}_{steps}")
     model = daytime.fitted(config, day).model.to_dict()
-    task = tasks.load(daytime.fitted(config, day))
+    task = systems.make(daytime.fitted(config, day))
     measure, rounded = daytime.measures(task, day)
     parts = daytime.parts(split, {**model, "time_code": "sun"})  # the same days for all
     rows = measuring.rows({name: measuring.Renderer(task, variables)}, parts, measure, rounded)

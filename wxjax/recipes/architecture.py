@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import errors, files
-from wxjax import task as tasks
+from wxjax import errors, files, systems
 from wxjax.data import identities, shots
 from wxjax.recipes import retrieval, retrieval_variants
 from wxjax.systems.reid.sizes import sizes_of
@@ -117,7 +116,7 @@ class Trainer:
         one.optimizer.warmup_steps = min(one.optimizer.warmup_steps, steps - 1)
         one.checkpoint.update(best="", every_steps=steps, keep=1)
         one.evaluate.update(every_steps=0, patience=0)
-        task = tasks.load(one)
+        task = systems.make(one)
         batches = identities.train_batches(
             self._source,
             identities=config.data.batch.identities,

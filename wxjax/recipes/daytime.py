@@ -12,8 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from wxjax import errors, files
-from wxjax import task as tasks
+from wxjax import errors, files, systems
 from wxjax.data import daytime, valley
 from wxjax.evaluate import basis as bases
 from wxjax.evaluate import daytime as measuring
@@ -74,7 +73,7 @@ def train(
     if config.model.field == "hash3d" and config.protocol != "R" and times > len(split.hours):
         rule = f"cells of time between {len(split.hours)} given hours would learn nothing"
         raise errors.bad("model.hash_times", times, rule, f"Try {len(split.hours)}, or protocol=R.")
-    task = tasks.load(staged)
+    task = systems.make(staged)
     variables = task.init(
         jax.random.key(config.seed), {"frames": split.frames, "hours": split.hours}
     )
@@ -162,7 +161,7 @@ def system(workdir: pathlib.Path, config: ConfigDict) -> tuple[Task, dict, dict]
     variables, about = weights.load(workdir / "system")
     staged = ConfigDict(stages.stage_config(config, config.stage, config.stage))
     staged.model = ConfigDict(about["model"])
-    return tasks.load(staged), variables, about
+    return systems.make(staged), variables, about
 
 
 def test(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -11,8 +11,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import wxjax
-from wxjax import errors, files
-from wxjax import task as tasks
+from wxjax import errors, files, systems
 from wxjax.data import sources
 from wxjax.evaluate import runner, schema, summary
 from wxjax.nn import experts
@@ -62,7 +61,7 @@ def mixed(config: ConfigDict) -> Any:
 def system(config: ConfigDict, workdir: pathlib.Path) -> tuple[Any, dict, dict]:
     """The trained system of a workdir: its task, variables and provenance."""
     variables, about = weights.load(workdir / "system")
-    task = tasks.load(stages.stage_config(config, "system", "router"))
+    task = systems.make(stages.stage_config(config, "system", "router"))
     weights.check(variables, jax.eval_shape(task.init, key(config), {}), workdir / "system")
     return task, variables, about
 

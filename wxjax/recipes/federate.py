@@ -21,8 +21,7 @@ import optax
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
-from wxjax import errors, files
-from wxjax import task as tasks
+from wxjax import errors, files, systems
 from wxjax.data import identities, shots
 from wxjax.evaluate import retrieval as evaluation
 from wxjax.evaluate.retrieval import Embedder
@@ -190,7 +189,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     source, test = (shots.open(config.data, split) for split in ("train", "test"))
     known = evaluation.describe(test)
     one = retrieval.variant_config(config, "moe", 0, len(np.unique(source.pids)))
-    task = tasks.load(one)
+    task = systems.make(one)
     one.federate = config.federate
     start = jax.device_get(retrieval.start(task, config.seed))
     parts = clients(source, config.federate.split, config.federate.clients, config.seed)

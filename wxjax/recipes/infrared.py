@@ -4,23 +4,24 @@ A stage whose product stands in the workdir is skipped; a killed run goes on whe
 """
 
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import errors, files
-from wxjax import task as tasks
+from wxjax import errors, files, settings, systems
 from wxjax.data import downscale, frames, infrared, pipeline, sources
 from wxjax.evaluate import frames as evaluation
 from wxjax.evaluate import runner
 from wxjax.ops import resize
 from wxjax.recipes import evidence, stages
 from wxjax.report import frames as report
+from wxjax.systems import RestoreOptions
 from wxjax.systems.irsr import baselines
 from wxjax.systems.irsr import model as models
+from wxjax.task import Task
 from wxjax.train import once, weights
 
 FITTED = 24  # batches that statistics and linear filters are taken from
@@ -54,7 +55,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def begin(config: ConfigDict, source: Any) -> dict:
     """Start values: drawn, with the bands' statistics of the training set, or fitted."""
-    task = tasks.load(stages.stage_config(config, config.stage, config.stage))
+    task = systems.make(stages.stage_config(config, config.stage, config.stage))
     variables = jax.device_get(once.jit(task.init)(evidence.key(config), {}))
     if config.model.kind == "linear":
         pairs = ((2 * small - 1, 2 * large - 1) for small, large in sample(config, source))
@@ -134,21 +135,15 @@ def naming(config: ConfigDict, steps: int) -> str:
     return kind
 
 
-def system(
-    workdir: pathlib.Path, steps: int = 0
-) -> tuple[ConfigDict, tasks.Task, dict, dict[str, Any]]:
+def system(workdir: pathlib.Path, steps: int = 0) -> tuple[ConfigDict, Task, dict, dict[str, Any]]:
     """The trained network of a workdir, sampled in `steps` steps where not 0."""
-    path = workdir / "config.json"
-    if not path.exists():
-        rule = "expected the workdir of a trained run (it holds no config.json)"
-        raise errors.bad("model", str(workdir), rule)
-    config = ConfigDict(files.read_json(path))
+    config = settings.read(workdir)
     if config.system != "irsr":
         raise errors.bad("model", str(workdir), f"a run of {config.system}, expected irsr")
     if steps:
         config.sampling.steps = steps
     variables, about = weights.load(workdir / "system")
-    task = tasks.load(stages.stage_config(config, config.stage, config.stage))
+    task = systems.make(stages.stage_config(config, config.stage, config.stage))
     expected = jax.eval_shape(task.init, evidence.key(config), {})
     weights.check(variables, expected, workdir / "system")
     return config, task, variables, about
@@ -225,14 +220,15 @@ def source(config: ConfigDict, data: str | None) -> Any:
     return infrared.Degraded(found, config.data.degradation, config.model.scale)
 
 
-def restorer(config: ConfigDict, workdir: pathlib.Path):
+def restorer(
+    config: ConfigDict, workdir: pathlib.Path, options: RestoreOptions
+) -> tuple[Callable, dict[str, Any]]:
     """A trained run as a function of one float32 picture, and its settings.
 
     The network sees brightness; colours, where there are any, are interpolated.
     """
-    for name in ("memory", "devices"):
-        if config.tiles.get(name):
-            raise errors.InputError(f"--{name}: this system enlarges whole pictures only.")
+    if config.tiles.get("average"):
+        raise errors.bad("--tile-mode", "average", "frames that are enlarged are not averaged")
     _, task, variables, about = system(workdir)
     program = runner.Restorer(task, variables, config.tiles)
 

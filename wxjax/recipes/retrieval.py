@@ -14,8 +14,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import errors, files
-from wxjax import task as tasks
+from wxjax import errors, files, systems
 from wxjax.data import identities, shots
 from wxjax.evaluate import retrieval as evaluation
 from wxjax.evaluate.retrieval import Embedder
@@ -56,7 +55,7 @@ def train(config: ConfigDict, workdir: pathlib.Path, name: str, seed: int, load:
         return
     source, check = load("train"), load("val")
     one = variant_config(config, name, seed, len(np.unique(source.pids)))
-    task = tasks.load(one)
+    task = systems.make(one)
     batches = identities.train_batches(
         source,
         identities=config.data.batch.identities,
@@ -167,7 +166,7 @@ def system(
     variables, about = weights.load(place)
     one = stages.stage_config(config, config.stage, config.stage)
     one.model = ConfigDict(about["model"])
-    task = tasks.load(one)
+    task = systems.make(one)
     expected = jax.eval_shape(task.init, evidence.key(config), {})
     weights.check(variables, expected, place)
     return task, variables, about, one

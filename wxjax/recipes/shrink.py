@@ -8,8 +8,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import files
-from wxjax import task as tasks
+from wxjax import files, systems
 from wxjax.data import identities, shots
 from wxjax.evaluate import cost
 from wxjax.evaluate import retrieval as evaluation
@@ -60,7 +59,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         width = bank["in"]["bias"].shape[-1]
         again = ConfigDict(one.to_dict())
         again.model.experts.ratio = width / again.model.features
-        smaller = tasks.load(again)
+        smaller = systems.make(again)
         start = {**variables, "params": small}
         size = {"expert_parameters": count(bank), "share": round(count(bank) / whole, 4)}
         add(f"pruned {ratio:g}", smaller, start, {**size, "fine_tuned": 0})
@@ -74,7 +73,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         small = jax.device_get(compress.without(values["params"], shape, least))
         left, values = fewer(left, least), {**values, "params": small}
         shape = sizes_of(left)
-        smaller, label = tasks.load(left), "experts " + " ".join(shape.labels())
+        smaller, label = systems.make(left), "experts " + " ".join(shape.labels())
         size = {"expert_parameters": count(compress.bank(small))}
         size["share"] = round(size["expert_parameters"] / whole, 4)
         add(label, smaller, values, {**size, "fine_tuned": 0})

@@ -11,15 +11,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import files
-from wxjax import task as tasks
+from wxjax import files, systems
 from wxjax.data import embedded, sources
 from wxjax.evaluate import runner, schema, summary
 from wxjax.recipes import evidence, pictures, stages
 from wxjax.report import build
 from wxjax.train import weights
-
-NAMES = {"moei": "DehazeXL", "mofme": "MoFME", "mofme_video": "MoFME, video"}
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -46,7 +43,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
 def system(config: ConfigDict, workdir: pathlib.Path) -> tuple[Any, dict, dict]:
     """The network of a workdir: its task, variables and provenance."""
     variables, about = weights.load(workdir / "system")
-    task = tasks.load(stages.stage_config(config, config.stage, config.stage))
+    task = systems.make(stages.stage_config(config, config.stage, config.stage))
     expected = jax.eval_shape(task.init, evidence.key(config), {})
     weights.check(variables, expected, workdir / "system")
     return task, variables, about
@@ -84,7 +81,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path, sourc
     for row in rows:
         schema.validate("row", row)
     files.write_jsonl(out / "per_image.jsonl", rows)
-    name = NAMES.get(config.system, config.system)
+    name = systems.load(config.system).title
     meta = {
         **about,
         "model": name,
@@ -112,9 +109,16 @@ def restorer(config: ConfigDict, workdir: pathlib.Path):
         return restored, {"route": "dense", **{name: float(said[name]) for name in costs}}
 
     restore.takes_uint8 = getattr(program, "takes_uint8", False)
-    tiles = config.tiles
     return restore, {
-        "model": NAMES.get(config.system, config.system),
+        "model": systems.load(config.system).title,
+        **record(config, workdir, about),
+    }
+
+
+def record(config: ConfigDict, workdir: pathlib.Path, about: dict) -> dict[str, Any]:
+    """What a restored picture depends on, for its record."""
+    tiles = config.tiles
+    return {
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
         "commit": about.get("commit"),
         "tile": tiles.tile,

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import errors, files
-from wxjax import task as tasks
+from wxjax import errors, files, systems
 from wxjax.data import clips, films, sources
 from wxjax.evaluate import streaming
 from wxjax.metrics import temporal
 from wxjax.recipes import evidence, single, stages
 from wxjax.report import clips as report
+from wxjax.systems import Evaluated, EvaluateOptions, RestoreOptions
 from wxjax.train import weights
 
 CHOSEN = 12  # clips at most that decide about the reference
@@ -53,7 +53,7 @@ def choose(config: ConfigDict, variables: Any, source: Any) -> dict[str, Any]:
     two frames can tell, is not `kept`, and then `restore` works frame by frame unless
     --reference asks for it.
     """
-    task = tasks.load(stages.stage_config(config, config.stage, config.stage))
+    task = systems.make(stages.stage_config(config, config.stage, config.stage))
     most = config.data.get("choice_frames", 16)
     found = {}
     for name, remember in (("frame", False), ("video", True)):
@@ -119,7 +119,7 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path, sourc
     for name, rows in zip(("frames", "clips"), measured, strict=True):
         files.write_jsonl(out / f"per_{name.removesuffix('s')}.jsonl", rows)
     made = {
-        "model": single.NAMES.get(config.system, config.system),
+        "model": systems.load(config.system).title,
         "protocol": protocol,
         "flow": temporal.FLOW,
         "clips": len(source),
@@ -187,17 +187,26 @@ def drift(config: ConfigDict, streamers: Mapping[str, Any], task: Any) -> dict |
     return out
 
 
-def streamer(config: ConfigDict, workdir: pathlib.Path, remember: bool | None = None):
+def streamer(
+    config: ConfigDict, workdir: pathlib.Path, options: RestoreOptions
+) -> tuple[streaming.Streamer, dict[str, Any]]:
     """The network as a stream of frames, and its settings, for `restore/video.py`.
 
-    Args:
-      remember: the frame before; None: where the run's own clips said that it is worth it.
+    The frame before is remembered where `options.reference` says so; where it says nothing,
+    if the run's own clips said that it is worth it.
     """
+    if config.tiles.get("average"):
+        raise errors.bad("--tile-mode", "average", "films are not averaged")
+    with config.unlocked():
+        cuts = config.video.cuts
+        cuts.detect = cuts.detect and options.scene_reset
+        cuts.every = options.reset_every or cuts.every
     task, variables, about = single.system(config, workdir)
+    remember = options.reference
     if remember is None:
         remember = about.get("reference", {}).get("kept", True)
     return streaming.Streamer(task, variables, remember), {
-        "model": single.NAMES.get(config.system, config.system),
+        "model": systems.load(config.system).title,
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
         "commit": about.get("commit"),
         "tile": config.tiles.tile,
@@ -209,15 +218,25 @@ def streamer(config: ConfigDict, workdir: pathlib.Path, remember: bool | None = 
     }
 
 
-def allow(config: ConfigDict, scene_reset: bool, every: int) -> None:
-    """Puts what the command line says about resets where the task finds it."""
-    if config.system != "mofme_video":
-        if not scene_reset or every:
-            raise errors.InputError("--noscene-reset, --reset-every: this model has no reference.")
-        return
-    with config.unlocked():
-        config.video.cuts.detect = config.video.cuts.detect and scene_reset
-        config.video.cuts.every = every or config.video.cuts.every
+def measure(config: ConfigDict, workdir: pathlib.Path, options: EvaluateOptions) -> Evaluated:
+    """Rows, means and page: of the run's own test clips, or of a folder of clips."""
+    if not options.data:
+        test(config, workdir, clips.open(config.data, "test"))
+        return Evaluated(workdir)
+    found = clips.scan(options.data)
+    held = [film for film in found if film.split == "test"]
+    out = options.folder(workdir)
+    made = evaluate(config, workdir, out, clips.Folder(held or found))
+    report.build(out)
+    lines = []
+    for variant, entry in made["variants"].items():
+        figures = ", ".join(
+            f"{name} {entry[name]['all']:.3f}"
+            for name in ("psnr", "ssim", "lpips")
+            if entry[name]["all"] is not None
+        )
+        lines.append(f"{variant:8s} {figures}")
+    return Evaluated(out, lines)
 
 
 def validation_batch(source: Any, side: int, most: int = 12) -> dict:

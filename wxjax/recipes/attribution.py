@@ -1,44 +1,37 @@
 """The attribution map of a trained system on one photograph, as pictures and a record."""
 
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 from PIL import Image
 
 from wxjax import errors, files
 from wxjax.data import images
 from wxjax.evaluate import attribution, runner
-from wxjax.recipes import evidence, single
+from wxjax.recipes import evidence
+from wxjax.systems import AttributeOptions
+from wxjax.task import Task
 
 FIELD = 512  # pixels a side of what is looked at: a gradient keeps every layer in memory
 
 
-def run(
-    config: ConfigDict,
-    workdir: pathlib.Path,
-    file: str,
-    out: pathlib.Path,
-    *,
-    window: str,
-    steps: int,
-    clear: str | None,
-) -> dict[str, Any]:
-    """Writes `<name>-attribution.png` and `.json` into `out`; returns the record.
+def run(task: Task, variables: Any, routed: bool, options: AttributeOptions) -> dict[str, Any]:
+    """Writes `<name>-attribution.png` and `.json` into `options.out`; returns the record.
 
     Args:
-      window: 'y,x,size' in pixels of the photograph.
-      clear: the path's other end: a file, or None for the restored picture itself.
+      routed: whether a router picks the expert; the map is then of the expert it picks.
     """
-    square = attribution.parse(window)
+    file, clear, steps = options.file, options.clear, options.steps
+    square = attribution.parse(options.window)
     picture = read(file)
     rows, columns = attribution.field(picture.shape, square, FIELD)
     degraded = picture[rows, columns]
     inside = attribution.Window(square.y - rows.start, square.x - columns.start, square.size)
-    restore, restored, route = program(config, workdir, degraded)
+    restore, restored, route = program(task, variables, routed, degraded)
     baseline = np.clip(restored, 0, 1)
     if clear is not None:
         baseline = same_size(clear, picture.shape)[rows, columns]
@@ -66,7 +59,7 @@ def run(
         "residual": found.residual,
         **attribution.reach(found, inside),
     }
-    target = out / f"{pathlib.Path(file).stem}-attribution.png"
+    target = options.out / f"{pathlib.Path(file).stem}-attribution.png"
     with files.atomic(target) as handle:
         shown = attribution.overlay(degraded, found, inside)
         Image.fromarray(shown).save(handle, format="PNG")
@@ -74,14 +67,26 @@ def run(
     return {**record, "picture": str(target)}
 
 
-def program(config: ConfigDict, workdir: pathlib.Path, image: np.ndarray):
-    """The workdir's system as a differentiable function, with the expert that it chose for
-    `image`; what it makes of it; and that expert's name."""
-    alone = config.recipe in ("single", "video")
-    task, variables, _ = (single if alone else evidence).system(config, workdir)
+def lines(record: dict[str, Any]) -> list[str]:
+    """The record in words."""
+    return [
+        f"brightness of the window: {record['clear']:.2f} clear, {record['degraded']:.2f} "
+        f"degraded, difference {record['difference']:.2f}; the map sums to {record['sum']:.2f} "
+        f"({100 * record['residual']:.1f} % off)",
+        f"route {record['route']}; {100 * record['outside']:.0f} % of the map lies outside the "
+        f"window, 90 % within {record['radius90']} px of it",
+        f"picture: {record['picture']}",
+    ]
+
+
+def program(
+    task: Task, variables: Any, routed: bool, image: np.ndarray
+) -> tuple[Callable, np.ndarray, str]:
+    """The system as a differentiable function, with the expert that it chose for `image`; what
+    it makes of it; and that expert's name."""
     said = jax.jit(task.predict)(variables, {"image": image[None]})
-    index = 0 if alone else int(said["route"][0])
-    force = {} if alone else {"force": jnp.int32(index)}
+    index = int(said["route"][0]) if routed else 0
+    force = {"force": jnp.int32(index)} if routed else {}
 
     def restore(variables, x):
         return task.predict(variables, {"image": x[None], **force})["image"][0]

@@ -2,14 +2,17 @@
 
 import pathlib
 
+from ml_collections import ConfigDict
+
 from wxjax import errors, files, settings
-from wxjax.settings import Call
+from wxjax.command import OUT, WORKDIR, Call, Command, Flag
+from wxjax.systems import BenchOptions, Evaluated, EvaluateOptions
+
+GROUP = "re-identification (reid)"
 
 
 def search(call: Call) -> None:
-    """wxjax search QUERY --gallery=DIR [--top=10] [--workdir=DIR] [--out=.]
-
-    Ranks the shots of a folder by likeness to a query, with a trained re-identification
+    """Ranks the shots of a folder by likeness to a query, with a trained re-identification
     network; writes search.png (a contact sheet, best first) and search.json. The other bands
     of a picture are found under its name in the folders RGB, NI, TI beside it; absent ones
     are done without. Features of the gallery are kept in the workdir and used again until a
@@ -27,7 +30,7 @@ def search(call: Call) -> None:
             "search: expected one query and --gallery=DIR, for example "
             "`wxjax search person.jpg --gallery=frames --workdir=runs/reid`."
         )
-    config = retrieval_config(call)
+    config = settings.run_of(call, "reid")
     out = pathlib.Path(call.flags.out or ".")
     made = searching.run(
         config, call.workdir, call.arguments[0], call.flags.gallery, out, call.flags.top
@@ -38,10 +41,19 @@ def search(call: Call) -> None:
     print(f"sheet: {out / 'search.png'}")
 
 
-def explain(call: Call) -> None:
-    """wxjax explain QUERY ITEM [--workdir=DIR] [--out=.]
+SEARCH = Command(
+    search, "rank a folder of people or vehicles by likeness to one", GROUP,
+    arguments="QUERY",
+    flags=(
+        Flag("gallery", "folder of shots to rank", value="DIR"),
+        Flag("top", "how many results (default 10)", int, 10, least=1),
+        OUT, WORKDIR,
+    ), config=True,
+)  # fmt: skip
 
-    Why a re-identification network finds two shots of its test split alike: the gates'
+
+def explain(call: Call) -> None:
+    """Why a re-identification network finds two shots of its test split alike: the gates'
     weights, the similarity split into what the global vector and every expert put in (it
     sums exactly), attention over windows, and rank and AP with each expert left out. Writes
     explain.png and explain.json.
@@ -58,7 +70,7 @@ def explain(call: Call) -> None:
             "`wxjax explain 020003_cam1_00 020003_cam2_01 --workdir=runs/reid`."
         )
     out = pathlib.Path(call.flags.out or ".")
-    made = explaining.run(retrieval_config(call), call.workdir, *call.arguments, out)
+    made = explaining.run(settings.run_of(call, "reid"), call.workdir, *call.arguments, out)
     for name, found in made["removed"].items():
         words = "as it is" if name == "none" else f"without {name}"
         ap = "-" if found["ap"] is None else f"{100 * found['ap']:.1f}"
@@ -66,7 +78,13 @@ def explain(call: Call) -> None:
     print(f"picture: {out / 'explain.png'}")
 
 
-def evaluate_shots(config, call: Call) -> None:
+EXPLAIN = Command(
+    explain, "why two of them are alike to the network", GROUP,
+    arguments="QUERY ITEM", flags=(OUT, WORKDIR), config=True,
+)  # fmt: skip
+
+
+def evaluate(config: ConfigDict, workdir: pathlib.Path, options: EvaluateOptions) -> Evaluated:
     """`evaluate` of a re-identification run: on its own test shots, or on `--data` (of the layout
     that config.data.name says)."""
     import functools
@@ -75,27 +93,25 @@ def evaluate_shots(config, call: Call) -> None:
     from wxjax.recipes import retrieval_scores as scores
     from wxjax.report import retrieval as report
 
-    if not call.flags.data:
+    if not options.data:
         load = functools.cache(lambda split: shots.open(config.data, split))
-        scores.test(config, call.workdir, load)
-        print(f"report: {call.workdir / 'index.html'}")
-        return
+        scores.test(config, workdir, load)
+        return Evaluated(workdir)
     with config.unlocked():
-        config.data.root = call.flags.data
-    name = pathlib.Path(call.flags.data).resolve().name
-    out = pathlib.Path(call.flags.out or call.workdir / "evaluate" / name)
-    made = scores.evaluate(config, call.workdir, out, shots.open(config.data, "test"))
+        config.data.root = options.data
+    out = options.folder(workdir)
+    made = scores.evaluate(config, workdir, out, shots.open(config.data, "test"))
     report.build(out)
-    for variant, entry in made["variants"].items():
-        print(f"{variant:14s} mAP {100 * entry['map']['mean']:.1f}, "
-              f"Rank-1 {100 * entry['rank1']['mean']:.1f}")  # fmt: skip
-    print(f"report: {out / 'index.html'}")
+    lines = [
+        f"{variant:14s} mAP {100 * entry['map']['mean']:.1f}, "
+        f"Rank-1 {100 * entry['rank1']['mean']:.1f}"
+        for variant, entry in made["variants"].items()
+    ]
+    return Evaluated(out, lines)
 
 
 def study(call: Call) -> None:
-    """wxjax study shrink|federate|search [--workdir=DIR] [--config=configs/reid.py ...]
-
-    Small experiments around a re-identification run; each writes its JSON into the workdir
+    """Small experiments around a re-identification run; each writes its JSON into the workdir
     and goes on where it was stopped.
 
     shrink    hidden units and whole experts pruned and fine-tuned, int8: mAP, size, time
@@ -115,7 +131,7 @@ def study(call: Call) -> None:
     name = call.arguments[0]
     if name not in known:
         raise errors.unknown("study", name, known)
-    config = retrieval_config(call)
+    config = settings.run_of(call, "reid")
     importlib.import_module(f"wxjax.recipes.{known[name]}").run(config, call.workdir)
     print(f"results: {call.workdir / name}.json")
     if (call.workdir / "retrieval.json").exists():
@@ -125,33 +141,28 @@ def study(call: Call) -> None:
         print(f"report: {call.workdir / 'index.html'}")
 
 
-def retrieval_config(call: Call):
-    """The config of a workdir that holds a re-identification run."""
-    config = settings.load(call)
-    if config.recipe != "retrieval":
-        raise errors.InputError(
-            f"{str(call.workdir)!r} holds a run of {config.system}: {call.command} needs one of "
-            "reid. Name it with --workdir=DIR, or train one with `wxjax --config=configs/reid.py`."
-        )
-    return config
+STUDY = Command(
+    study, "smaller networks, federated training, a search over fusion blocks", GROUP,
+    arguments="shrink|federate|search", flags=(WORKDIR,), config=True,
+)  # fmt: skip
 
 
-def bench_shots(config, call: Call) -> None:
-    """`bench` of a re-identification run: the cost of every variant, measured again."""
+def bench(config: ConfigDict, workdir: pathlib.Path, options: BenchOptions) -> list[str]:
+    """The cost of every variant, measured again, in `retrieval.json` and the report."""
     from wxjax.recipes import retrieval_cost, retrieval_variants
     from wxjax.report import retrieval as report
 
-    path = call.workdir / "retrieval.json"
+    path = workdir / "retrieval.json"
     made = files.read_json(path)
     with config.unlocked():
-        config.evaluate.repeats = call.flags.repeats
+        config.evaluate.repeats = options.repeats
     names = retrieval_variants.expand(config.study.variants)
-    made["cost"] = retrieval_cost.measure(config, call.workdir, names, int(config.study.seeds[0]))
-    for name, row in made["cost"]["variants"].items():
-        print(
-            f"{name:14s} {row['parameters']:,} parameters, {1e3 * row['flops_g']:.2f} MFLOP, "
-            f"{row['latency_ms_1']['median']:.2f} ms alone, {row['latency_ms_32']['median']:.2f} "
-            "ms a shot of 32"
-        )
+    made["cost"] = retrieval_cost.measure(config, workdir, names, int(config.study.seeds[0]))
     files.write_json(path, made)
-    report.build(call.workdir)
+    report.build(workdir)
+    return [
+        f"{name:14s} {row['parameters']:,} parameters, {1e3 * row['flops_g']:.2f} MFLOP, "
+        f"{row['latency_ms_1']['median']:.2f} ms alone, {row['latency_ms_32']['median']:.2f} "
+        "ms per shot of 32"
+        for name, row in made["cost"]["variants"].items()
+    ]

@@ -1,25 +1,26 @@
-"""One view at any hour, as files: render, bake."""
+"""One view at any hour, as files: render, bake; and evaluate of such a run."""
 
 import pathlib
 
+from ml_collections import ConfigDict
+
 from wxjax import errors, settings
-from wxjax.settings import Call
+from wxjax.command import OUT, WORKDIR, Call, Command, Flag
+from wxjax.systems import Evaluated, EvaluateOptions
+
+GROUP = "one view at any hour (tod)"
 
 
-def checked(call: Call):
-    """The config of a time-of-day run; InputError for another kind."""
-    config = settings.load(call)
-    if config.recipe != "daytime":
-        rule = "expected the run of configs/tod.py: only a fixed view has hours"
-        raise errors.bad("workdir", str(call.workdir), rule)
-    return config
+def evaluate(config: ConfigDict, workdir: pathlib.Path, options: EvaluateOptions) -> Evaluated:
+    """The hours that the run's own data has; those of no other view can be compared."""
+    from wxjax.recipes import daytime
+
+    daytime.test(config, workdir)
+    return Evaluated(workdir)
 
 
 def render(call: Call) -> None:
-    """wxjax render --time=HOUR|LIST|FIRST:LAST:STEP --out=FILE|DIR [--workdir=DIR]
-    [--baked] [--rate=12] [--pixels=yx.csv]
-
-    Shows a trained view at any hour: one picture, a folder of them, or a film of the day
+    """Shows a trained view at any hour: one picture, a folder of them, or a film of the day
     (.gif or .mp4 by the name of --out). --baked takes the basis that bake wrote, which is
     faster. --pixels renders only the pixels that a table of y,x lists, into a table.
 
@@ -31,7 +32,7 @@ def render(call: Call) -> None:
     """
     from wxjax.recipes import rendering
 
-    config = checked(call)
+    config = settings.run_of(call, "tod")
     if not call.flags.time or not call.flags.out:
         raise errors.InputError(
             "render: expected --time and --out, for example --time=18.25 --out=evening.png."
@@ -50,10 +51,21 @@ def render(call: Call) -> None:
     print(f"{made[0] if len(made) == 1 else out}: {len(hours)} hours")
 
 
-def bake(call: Call) -> None:
-    """wxjax bake [--workdir=DIR] [--config.model.rank=8]
+RENDER = Command(
+    render, "a fixed view at any hour: pictures or a film of the day", GROUP,
+    flags=(
+        Flag("time", "hours to render: 18.25, 6,7.5 or 0:23.5:0.5", value="HOUR,..."),
+        OUT._replace(help="a picture, a folder, a film or a table", value="FILE|DIR"),
+        Flag("baked", "from the baked basis, which is faster", bool, False),
+        Flag("rate", "frames per second of a film (default 12)", float, 12.0),
+        Flag("pixels", "a table of y,x: render only these", value="FILE.csv"),
+        WORKDIR,
+    ), config=True,
+)  # fmt: skip
 
-    Distils a trained view to a few pictures times curves: basis.npz, which renders an hour
+
+def bake(call: Call) -> None:
+    """Distils a trained view to a few pictures times curves: basis.npz, which renders an hour
     in a few operations a value, and day.html, a page with an hour slider that does so in
     the browser. It takes the bytes of `rank` pictures of 8 bits, and shares the bits out
     among more pictures where that shows more.
@@ -63,9 +75,15 @@ def bake(call: Call) -> None:
     """
     from wxjax.recipes import rendering
 
-    made = rendering.bake(checked(call), call.workdir)
+    made = rendering.bake(settings.run_of(call, "tod"), call.workdir)
     print(
         f"{call.workdir / 'basis.npz'}: {made['rank']} pictures, {made['bytes'] / 1e6:.2f} MB, "
         f"{made['psnr']:.1f} dB of {made['hours']} hours as rendered"
     )
     print(f"page: {call.workdir / 'day.html'}")
+
+
+BAKE = Command(
+    bake, "a fixed view as a basis and a page with an hour slider", GROUP,
+    flags=(WORKDIR,), config=True,
+)  # fmt: skip

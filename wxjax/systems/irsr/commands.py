@@ -1,15 +1,19 @@
 """Infrared frames: what compares ways to enlarge them, and makes small frames of large ones."""
 
 import pathlib
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
 
 from wxjax import errors, files
-from wxjax.settings import Call
+from wxjax.command import DATA, OUT, Call, Command, Flag
+from wxjax.systems import Evaluated, EvaluateOptions
+
+GROUP = "infrared frames (irsr)"
 
 
 def compare(call: Call) -> None:
-    """wxjax compare DIR|DIR:STEPS ... [--data=DIR] [--out=DIR]
-
-    One table of several infrared runs on the same frames, beside bicubic: PSNR, SSIM,
+    """One table of several infrared runs on the same frames, beside bicubic: PSNR, SSIM,
     LPIPS, the mean error in grey levels, each with its interval over frames; differences
     from bicubic frame by frame; cost; and the busiest window of each frame from every run.
     DIR:STEPS samples a diffusion in so many steps. Without --data, the first run's own test
@@ -35,38 +39,46 @@ def compare(call: Call) -> None:
     out = pathlib.Path(call.flags.out or "comparison")
     made = infrared.compare(call.arguments, source, out, samples=config.evaluate.samples)
     report.build(out)
-    tell(made, out)
+    print("\n".join([*lines(made), f"report: {out / 'index.html'}"]))
 
 
-def evaluate(config, call: Call) -> None:
+COMPARE = Command(
+    compare, "several infrared runs on the same frames, in one table", GROUP,
+    arguments="DIR|DIR:STEPS ...",
+    flags=(
+        DATA._replace(help="frames to compare on: HR/ with LR/, or large ones", part=False),
+        OUT._replace(help="where the table goes (default comparison)"),
+    ),
+)  # fmt: skip
+
+
+def evaluate(config: ConfigDict, workdir: pathlib.Path, options: EvaluateOptions) -> Evaluated:
     """`evaluate` of an infrared run: on its own test split, or on a folder of frames."""
     from wxjax.recipes import infrared
     from wxjax.report import frames as report
 
-    if not call.flags.data:
-        infrared.test(config, call.workdir, infrared.source(config, None))
-        tell(files.read_json(call.workdir / "frames.json"), call.workdir)
-        return
-    source = infrared.source(config, call.flags.data)
-    name = pathlib.Path(call.flags.data).resolve().name
-    out = pathlib.Path(call.flags.out or call.workdir / "evaluate" / name)
+    source = infrared.source(config, options.data)
+    if not options.data:
+        infrared.test(config, workdir, source)
+        return Evaluated(workdir, lines(files.read_json(workdir / "frames.json")))
+    out = options.folder(workdir)
     samples, border = config.evaluate.samples, config.evaluate.crop_border
-    made = infrared.compare([str(call.workdir)], source, out, samples=samples, crop_border=border)
+    made = infrared.compare([str(workdir)], source, out, samples=samples, crop_border=border)
     report.build(out)
-    tell(made, out)
+    return Evaluated(out, lines(made))
 
 
-def tell(made: dict, out: pathlib.Path) -> None:
+def lines(made: Mapping) -> list[str]:
+    """A line per way to enlarge."""
+    out = []
     for way, entry in made["ways"].items():
         figures = ", ".join(f"{name} {entry[name]['mean']:.3f}" for name in ("psnr", "ssim"))
-        print(f"{way:24s} {figures}, lpips {entry['lpips']['mean']:.4f}")
-    print(f"report: {out / 'index.html'}")
+        out.append(f"{way:24s} {figures}, lpips {entry['lpips']['mean']:.4f}")
+    return out
 
 
 def shrink(call: Call) -> None:
-    """wxjax shrink DIR --out=DIR [--degradation=pillow-bicubic|matlab-bicubic|real-esrgan]
-
-    Makes small frames of large ones, by 4: writes HR/ and LR/ with equal file names, which
+    """Makes small frames of large ones, by 4: writes HR/ and LR/ with equal file names, which
     training (--config.data.root) and --data take. 8 and 16 bits are kept, grey stays grey.
     pillow-bicubic is to the bit what Pillow makes, and what DifIISR's test pairs are.
 
@@ -83,3 +95,14 @@ def shrink(call: Call) -> None:
     name = call.flags.degradation or "pillow-bicubic"
     count = shrinking.shrink(call.arguments[0], call.flags.out, name)
     print(f"{call.flags.out}: {count} pairs in HR/ and LR/, {name}")
+
+
+SHRINK = Command(
+    shrink, "small frames of large ones, for training and measuring", GROUP,
+    arguments="DIR",
+    flags=(
+        OUT,
+        Flag("degradation", "how they are made small (default pillow-bicubic)",
+             value="pillow-bicubic|matlab-bicubic|real-esrgan"),
+    ), device=False,
+)  # fmt: skip
