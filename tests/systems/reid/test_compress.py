@@ -8,8 +8,7 @@ import pytest
 from tests.systems.reid.test_model import KEY, batch, config, jit, start
 from wxjax import errors, systems
 from wxjax.nn import executors
-from wxjax.ops import quantize
-from wxjax.systems.reid import compress, experts
+from wxjax.systems.reid import compress, experts, quantize
 from wxjax.systems.reid.experts import Body
 from wxjax.systems.reid.sizes import Sizes, sizes_of
 

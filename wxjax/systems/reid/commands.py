@@ -23,7 +23,7 @@ def search(call: Call) -> None:
       wxjax search person.jpg --gallery=frames/ --top=20 --out=results
       wxjax search rgb=a.jpg,tir=b.jpg --gallery=test
     """
-    from wxjax.recipes import search as searching
+    from wxjax.systems.reid import search as searching
 
     if len(call.arguments) != 1 or not call.flags.gallery:
         raise errors.InputError(
@@ -62,7 +62,7 @@ def explain(call: Call) -> None:
       wxjax explain 020003_cam1_00 020003_cam2_01 --workdir=runs/reid
       wxjax explain 000061_cam1_0_00 000072_cam2_0_03 --workdir=runs/rgbnt201 --out=why
     """
-    from wxjax.recipes import explain as explaining
+    from wxjax.systems.reid import explanation as explaining
 
     if len(call.arguments) != 2:
         raise errors.InputError(
@@ -89,9 +89,8 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path, options: EvaluateOptions
     that config.data.name says)."""
     import functools
 
-    from wxjax.data import shots
-    from wxjax.recipes import retrieval_scores as scores
-    from wxjax.report import retrieval as report
+    from wxjax.systems.reid import report, scores
+    from wxjax.systems.reid.data import shots
 
     if not options.data:
         load = functools.cache(lambda split: shots.open(config.data, split))
@@ -132,10 +131,10 @@ def study(call: Call) -> None:
     if name not in known:
         raise errors.unknown("study", name, known)
     config = settings.run_of(call, "reid")
-    importlib.import_module(f"wxjax.recipes.{known[name]}").run(config, call.workdir)
+    importlib.import_module(f"wxjax.systems.reid.studies.{known[name]}").run(config, call.workdir)
     print(f"results: {call.workdir / name}.json")
     if (call.workdir / "retrieval.json").exists():
-        from wxjax.report import retrieval as report
+        from wxjax.systems.reid import report
 
         report.build(call.workdir)
         print(f"report: {call.workdir / 'index.html'}")
@@ -149,15 +148,14 @@ STUDY = Command(
 
 def bench(config: ConfigDict, workdir: pathlib.Path, options: BenchOptions) -> list[str]:
     """The cost of every variant, measured again, in `retrieval.json` and the report."""
-    from wxjax.recipes import retrieval_cost, retrieval_variants
-    from wxjax.report import retrieval as report
+    from wxjax.systems.reid import cost, report, variants
 
     path = workdir / "retrieval.json"
     made = files.read_json(path)
     with config.unlocked():
         config.evaluate.repeats = options.repeats
-    names = retrieval_variants.expand(config.study.variants)
-    made["cost"] = retrieval_cost.measure(config, workdir, names, int(config.study.seeds[0]))
+    names = variants.expand(config.study.variants)
+    made["cost"] = cost.measure(config, workdir, names, int(config.study.seeds[0]))
     files.write_json(path, made)
     report.build(workdir)
     return [

@@ -6,9 +6,9 @@ from wxjax.systems.reid import commands
 SYSTEM = System(
     title="Re-identification",
     make=Late("wxjax.systems.reid.task:make"),
-    train=Late("wxjax.recipes.retrieval:run"),
+    train=Late("wxjax.systems.reid.recipe:run"),
     evaluate=commands.evaluate,
-    report=Late("wxjax.report.retrieval:build"),
+    report=Late("wxjax.systems.reid.report:build"),
     results="retrieval.json",
     bench=commands.bench,
     flags={"evaluate": ("data",), "bench": ("repeats",)},

@@ -7,8 +7,7 @@ import pytest
 import scipy.special
 
 from wxjax import errors
-from wxjax.interop import clip
-from wxjax.systems.reid import backbone
+from wxjax.systems.reid import backbone, clip
 
 C, P, OUT, GRID = 8, 16, 6, (3, 3)
 

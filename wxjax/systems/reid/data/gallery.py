@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from wxjax import errors
-from wxjax.data import identities, inventories
-from wxjax.data import identity_layouts as layouts
-from wxjax.data.identity_layouts import BANDS, PICTURES, Record
+from wxjax.data import inventories
 from wxjax.data.sources import read_uint8
+from wxjax.systems.reid.data import identities, layouts
+from wxjax.systems.reid.data.layouts import BANDS, PICTURES, Record
 
 UNKNOWN = -2  # an identity that no name tells
 WHO = r"(\d+)_(?:c|s)"  # of all layouts' file names

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wxjax import errors
-from wxjax.metrics import retrieval
-from wxjax.metrics.retrieval import Side
+from wxjax.systems.reid import ranking
+from wxjax.systems.reid.ranking import Side
 
 
 def side(feature, pid, place):
@@ -17,7 +17,7 @@ def side(feature, pid, place):
 def on_a_line(query, gallery, **options):
     """Queries and gallery as (position, identity, camera)."""
     split = lambda rows: side([[r[0]] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
-    return retrieval.rank(split(query), split(gallery), **options)
+    return ranking.rank(split(query), split(gallery), **options)
 
 
 def reference(query, gallery, itself=None):
@@ -78,11 +78,11 @@ def test_a_query_without_a_true_match_is_not_counted():
     gallery = [(1, 7, 0), (2, 8, 1)]
     found = on_a_line([(0, 7, 0), (0, 8, 0)], gallery)
     assert found.valid.tolist() == [False, True]
-    scores = retrieval.scores(found, max_rank=5)
+    scores = ranking.scores(found, max_rank=5)
     assert scores["queries"] == 2 and scores["valid"] == 1
     # Nothing is removed for the second query: its match, farther than the other shot, has rank 2.
     assert scores["map"] == pytest.approx(1 / 2)
-    nobody = retrieval.scores(on_a_line([(0, 7, 0)], [(1, 7, 0)]))
+    nobody = ranking.scores(on_a_line([(0, 7, 0)], [(1, 7, 0)]))
     assert nobody["valid"] == 0 and nobody["map"] is None
 
 
@@ -95,7 +95,7 @@ def test_ties_keep_the_order_of_the_gallery():
 
 def test_the_curve_goes_on_where_a_gallery_is_short():
     found = on_a_line([(0, 7, 0), (0, 8, 0)], [(1, 9, 1), (2, 7, 1), (3, 8, 1)])
-    scores = retrieval.scores(found, max_rank=10)
+    scores = ranking.scores(found, max_rank=10)
     assert scores["cmc"] == [0, 0.5] + [1.0] * 8
     assert scores["rank1"] == 0 and scores["rank5"] == 1
 
@@ -118,7 +118,7 @@ def test_equal_to_the_slow_reference(seed, coarse):
     query = side(feature[:13], np.abs(pid[:13]), place[:13])
     gallery = side(feature[10:], pid[10:], place[10:])
     itself = np.array([i - 10 if i >= 10 else -1 for i in range(13)])
-    found = retrieval.rank(query, gallery, itself=itself, chunk=5)
+    found = ranking.rank(query, gallery, itself=itself, chunk=5)
     for i, (valid, ap, inp, first) in enumerate(reference(query, gallery, itself)):
         assert found.valid[i] == valid and found.first[i] == first
         assert found.ap[i] == pytest.approx(ap, abs=1e-6)
@@ -132,20 +132,20 @@ def test_reranking_brings_neighbours_of_neighbours_up():
     feature /= np.linalg.norm(feature, axis=1, keepdims=True)
     pid, place = np.repeat(np.arange(6), 10), np.tile(np.arange(10) % 2, 6)
     query, gallery = (side(feature[s], pid[s], place[s]) for s in (slice(0, 60, 5), slice(0, 60)))
-    plain = retrieval.rank(query, gallery, chunk=12)
-    distance = retrieval.rerank(query.feature, gallery.feature, k1=8, k2=3)
-    again = retrieval.rank(query, gallery, distance=distance, chunk=12)
+    plain = ranking.rank(query, gallery, chunk=12)
+    distance = ranking.rerank(query.feature, gallery.feature, k1=8, k2=3)
+    again = ranking.rank(query, gallery, distance=distance, chunk=12)
     assert distance.shape == (12, 60) and (distance >= 0).all() and (distance <= 1 + 1e-6).all()
     assert again.ap.mean() >= plain.ap.mean()
-    unchanged = retrieval.rerank(query.feature, gallery.feature, k1=8, k2=3, weight=1.0)
-    same = retrieval.rank(query, gallery, distance=unchanged, chunk=12)
+    unchanged = ranking.rerank(query.feature, gallery.feature, k1=8, k2=3, weight=1.0)
+    same = ranking.rank(query, gallery, distance=unchanged, chunk=12)
     np.testing.assert_allclose(same.ap, plain.ap, atol=1e-6)
 
 
 def test_intervals_are_over_identities():
     # Ten pictures of each of two identities that agree with themselves: two samples, not 20.
     values, pid = np.repeat([0.0, 1.0], 10), np.repeat([3, 9], 10)
-    found = retrieval.by_identity(values, pid, resamples=500)
+    found = ranking.by_identity(values, pid, resamples=500)
     assert found["n"] == 2 and found["mean"] == 0.5
     assert (found["low"], found["high"]) == (0.0, 1.0)
 
@@ -154,9 +154,9 @@ def test_intervals_are_over_identities():
     "call, message",
     [
         (lambda: on_a_line([(0, 1, 1)], [(0, 1, 0)], form="area"), "expected one of plain, trapz"),
-        (lambda: retrieval.rerank(np.ones((1, 2)), np.ones((2, 2)), k1=2, k2=3), "k2 <= k1"),
-        (lambda: retrieval.rerank(np.ones((1, 2)), np.ones((2, 2)), weight=2), "from 0 to 1"),
-        (lambda: retrieval.by_identity(np.zeros(0), np.zeros(0)), "at least one query"),
+        (lambda: ranking.rerank(np.ones((1, 2)), np.ones((2, 2)), k1=2, k2=3), "k2 <= k1"),
+        (lambda: ranking.rerank(np.ones((1, 2)), np.ones((2, 2)), weight=2), "from 0 to 1"),
+        (lambda: ranking.by_identity(np.zeros(0), np.zeros(0)), "at least one query"),
     ],
 )
 def test_slips_are_named(call, message):
@@ -166,4 +166,4 @@ def test_slips_are_named(call, message):
 
 def test_sides_must_fit():
     with pytest.raises(errors.InputError, match=r"\(1, 2\) and \(1, 3\)"):
-        retrieval.rank(side([[0, 0]], [1], [0]), side([[0, 0, 0]], [1], [1]))
+        ranking.rank(side([[0, 0]], [1], [0]), side([[0, 0, 0]], [1], [1]))

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from wxjax import errors, files
-from wxjax.report import cells, figures, page, sheets
-from wxjax.report import retrieval_figures as plots
-from wxjax.report import retrieval_studies as studies
+from wxjax.report import cells, figures, page
 from wxjax.report.cells import Cell, Table, number
+from wxjax.systems.reid import figures as plots
+from wxjax.systems.reid import sheets
+from wxjax.systems.reid.studies import report as studies
 
 NAMES = {
     "moe": "Gated experts",

@@ -10,24 +10,21 @@ from ml_collections import ConfigDict
 
 from wxjax import files
 from wxjax.data import sources
-from wxjax.evaluate import retrieval as evaluation
-from wxjax.evaluate.retrieval import Embedder
-from wxjax.metrics import retrieval as ranking
-from wxjax.recipes import evidence, retrieval, retrieval_cost, retrieval_variants
-from wxjax.report import retrieval as report
+from wxjax.recipes import evidence
+from wxjax.systems.reid import cost, ranking, recipe, report, variants
+from wxjax.systems.reid import measure as evaluation
+from wxjax.systems.reid.measure import Embedder
 from wxjax.systems.reid.sizes import sizes_of
 from wxjax.train import weights
 
 
 def test(config: ConfigDict, workdir: pathlib.Path, load: Callable) -> None:
     """Rows, summary and report; skipped where they stand already for the same weights."""
-    names = retrieval_variants.expand(config.study.variants)
+    names = variants.expand(config.study.variants)
     runs = [(name, int(seed)) for name in names for seed in config.study.seeds]
     source = load("test")
     hashes = {
-        f"{name}/{seed}": files.sha256(
-            retrieval.folder(workdir, name, seed) / "last" / weights.ARRAYS
-        )
+        f"{name}/{seed}": files.sha256(recipe.folder(workdir, name, seed) / "last" / weights.ARRAYS)
         for name, seed in runs
     }
     stamp = {
@@ -51,7 +48,7 @@ def evaluate(
       reference: training shots, whose mean gates are a control; without them the source's own.
     """
     known = evaluation.describe(source)
-    names = retrieval_variants.expand(config.study.variants)
+    names = variants.expand(config.study.variants)
     seeds = [int(seed) for seed in config.study.seeds]
     rows: list[dict] = []
     runs = []
@@ -67,13 +64,13 @@ def evaluate(
     raw, _, _ = evaluation.compare(
         known,
         evaluation.raw_pixels(source),
-        protocol=retrieval.protocol(config),
+        protocol=recipe.protocol(config),
         chunk=config.evaluate.chunk,
     )
     made = {
         "model": "Multi-scale experts",
         "data": config.data.name,
-        "protocol": retrieval.protocol(config),
+        "protocol": recipe.protocol(config),
         "ap": config.evaluate.ap,
         "queries": int(np.isin(known.role, ("query", "both")).sum()),
         "gallery": int(np.isin(known.role, ("gallery", "both")).sum()),
@@ -83,7 +80,7 @@ def evaluate(
         "variants": summarise(rows, runs),
         "comparisons": comparisons(rows, names),
         "gate": gate_verdict(kept),
-        "cost": retrieval_cost.measure(config, workdir, names, seeds[0]),
+        "cost": cost.measure(config, workdir, names, seeds[0]),
         "test_hash": sources.fingerprint(source),
         **{k: v for k, v in evidence.provenance(config, source).items() if k != "data_hash"},
     }
@@ -95,13 +92,13 @@ def evaluate(
 
 def measure(config, workdir, name, seed, source, known, reference):
     """One run's scores by protocol, its rows, and what the gate's test needs."""
-    place = retrieval.folder(workdir, name, seed)
-    task, variables, about, one = retrieval.system(config, workdir, place / "last")
+    place = recipe.folder(workdir, name, seed)
+    task, variables, about, one = recipe.system(config, workdir, place / "last")
     sizes = sizes_of(one)
     size = config.evaluate.batch_size
     embed = Embedder(task, variables, size)
     options = dict(
-        protocol=retrieval.protocol(config), chunk=config.evaluate.chunk, form=config.evaluate.ap
+        protocol=recipe.protocol(config), chunk=config.evaluate.chunk, form=config.evaluate.ap
     )
     out = embed(source, label=f"{name} {seed}")
     full, q, g = evaluation.compare(known, out["feature"], **options)
@@ -117,7 +114,7 @@ def measure(config, workdir, name, seed, source, known, reference):
             evaluation.compare(known, picked["feature"], **options)[0], config.evaluate.max_rank
         )
     more: dict[str, Any] = {"outputs": out, "ranking": full, "query": q, "gallery": g}
-    first = name == retrieval_variants.expand(config.study.variants)[0]
+    first = name == variants.expand(config.study.variants)[0]
     if first and len(sizes.modalities) > 1:
         entry["missing"] = {}
         for lost, left in evaluation.missing(sizes.modalities).items():
@@ -214,9 +211,9 @@ def gate_verdict(kept: Mapping[str, Any]) -> dict | None:
 def findings(made: Mapping[str, Any]) -> list[str]:
     """What the numbers allow to be said, in plain sentences."""
     found = []
-    variants = made["variants"]
-    first = next(iter(variants))
-    spread = variants[first]["map"]["std"]
+    measured = made["variants"]
+    first = next(iter(measured))
+    spread = measured[first]["map"]["std"]
     beaten = []
     for other, change in made["comparisons"].items():
         clear = change["low"] > 0 and change["mean"] > (spread or 0)

@@ -15,26 +15,27 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from wxjax import errors, files, systems
-from wxjax.data import identities, shots
-from wxjax.evaluate import retrieval as evaluation
-from wxjax.evaluate.retrieval import Embedder
-from wxjax.interop import clip, state_files
+from wxjax.interop import state_files
 from wxjax.metrics import routing
-from wxjax.recipes import evidence, retrieval_variants, stages
+from wxjax.recipes import evidence, stages
+from wxjax.systems.reid import clip, variants
+from wxjax.systems.reid import measure as evaluation
+from wxjax.systems.reid.data import identities, shots
+from wxjax.systems.reid.measure import Embedder
 from wxjax.systems.reid.sizes import sizes_of
 from wxjax.train import checkpoint, loop, once, weights
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Trains what is missing, ranks the test split, and writes the report."""
-    from wxjax.recipes import retrieval_scores
+    from wxjax.systems.reid import scores
 
     load = functools.cache(lambda split: shots.open(config.data, split))
-    for name in retrieval_variants.expand(config.study.variants):
+    for name in variants.expand(config.study.variants):
         for seed in config.study.seeds:
             train(config, workdir, name, int(seed), load)
     ship(config, workdir)
-    retrieval_scores.test(config, workdir, load)
+    scores.test(config, workdir, load)
 
 
 def folder(workdir: pathlib.Path, variant: str, seed: int) -> pathlib.Path:
@@ -45,7 +46,7 @@ def variant_config(config: ConfigDict, name: str, seed: int, classes: int) -> Co
     """What the task and the loop of one run see."""
     out = stages.stage_config(config, config.stage, config.stage)
     out.model.identities = int(classes)
-    return retrieval_variants.apply(out, name)
+    return variants.apply(out, name)
 
 
 def train(config: ConfigDict, workdir: pathlib.Path, name: str, seed: int, load: Callable) -> None:
@@ -147,7 +148,7 @@ def protocol(config: ConfigDict) -> str:
 
 def ship(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Puts the first variant's first run where `search` and `explain` look for it."""
-    name = retrieval_variants.expand(config.study.variants)[0]
+    name = variants.expand(config.study.variants)[0]
     place = folder(workdir, name, int(config.study.seeds[0])) / "last"
     for file in (weights.ARRAYS, weights.CARD):
         files.write_bytes(workdir / "system" / file, (place / file).read_bytes())

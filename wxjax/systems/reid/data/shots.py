@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wxjax import errors
-from wxjax.data import pedestrians
+from wxjax.systems.reid.data import pedestrians
 
 SPLITS = ("train", "val", "test")
 NAMES = ("pedestrians", "rgbnt201", "rgbnt100", "msvr310", "market", "folder", "npz")
@@ -28,7 +28,7 @@ def open(config: Any, split: str) -> Any:
         )
     if config.name not in NAMES:
         raise errors.unknown("config.data.name", config.name, NAMES)
-    from wxjax.data import gallery
+    from wxjax.systems.reid.data import gallery
 
     if not config.root:
         raise errors.bad("config.data.root", config.root, f"expected a folder for {config.name!r}")

@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from wxjax import errors
-from wxjax.data import gallery, identities, shots
-from wxjax.data.pedestrians import Pedestrians
+from wxjax.systems.reid.data import gallery, identities, shots
+from wxjax.systems.reid.data.pedestrians import Pedestrians
 
 OPTIONS = dict(identities=3, instances=4, seed=5)
 

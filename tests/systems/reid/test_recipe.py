@@ -8,10 +8,10 @@ from PIL import Image
 
 from tests.recipes.conftest import slip, wxjax
 from wxjax import errors, files
-from wxjax.data.pedestrians import Pedestrians
-from wxjax.evaluate import retrieval as evaluation
-from wxjax.evaluate.retrieval import Shots
-from wxjax.recipes import retrieval_variants as variants
+from wxjax.systems.reid import measure as evaluation
+from wxjax.systems.reid import variants
+from wxjax.systems.reid.data.pedestrians import Pedestrians
+from wxjax.systems.reid.measure import Shots
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from wxjax import errors, files, systems
-from wxjax.data import identities, shots
-from wxjax.recipes import retrieval, retrieval_variants
+from wxjax.systems.reid import recipe, variants
+from wxjax.systems.reid.data import identities, shots
 from wxjax.systems.reid.sizes import sizes_of
 from wxjax.train import loop
 
@@ -109,7 +109,7 @@ class Trainer:
 
     def _train(self, candidate, name, steps):
         config = self._config
-        one = retrieval.variant_config(config, "moe", 0, len(np.unique(self._source.pids)))
+        one = recipe.variant_config(config, "moe", 0, len(np.unique(self._source.pids)))
         one = configured(one, candidate)
         # A constant rate: a longer run goes on from a shorter one.
         one.num_steps, one.optimizer.schedule = steps, "constant"
@@ -125,12 +125,12 @@ class Trainer:
             **config.data.augment.to_dict(),
         )
         place = self._workdir / "search" / files.sha256_text(name)[:12]
-        watch = retrieval.validator(task, self._check, config)
+        watch = recipe.validator(task, self._check, config)
         state = loop.train(
-            task, one, batches, place, variables=retrieval.start(task, config.seed), name=place.name
+            task, one, batches, place, variables=recipe.start(task, config.seed), name=place.name
         )
         values = watch(state.variables, steps)
-        cost = retrieval_variants.block_cost(sizes_of(one))
+        cost = variants.block_cost(sizes_of(one))
         return {**candidate, "steps": steps, "map": values["ap"], "flops": cost["flops"]}
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from configs import reid
 from wxjax import errors, files
-from wxjax.data.pedestrians import Pedestrians
-from wxjax.recipes import architecture, federate, retrieval, shrink
+from wxjax.systems.reid import recipe
+from wxjax.systems.reid.data.pedestrians import Pedestrians
+from wxjax.systems.reid.studies import architecture, federate, shrink
 
 TREE = {
     "backbone": {"kernel": jnp.arange(6.0).reshape(3, 2)},
@@ -102,10 +103,10 @@ def place(tmp_path_factory):
     config.study.variants = ("moe",)
     folder = tmp_path_factory.mktemp("studies")
     config.data.takes = 4
-    load = lambda split: retrieval.shots.open(config.data, split)
+    load = lambda split: recipe.shots.open(config.data, split)
     small = lambda split: Resized(load(split), (64, 32))
-    retrieval.train(config, folder, "moe", 0, small)
-    retrieval.ship(config, folder)
+    recipe.train(config, folder, "moe", 0, small)
+    recipe.ship(config, folder)
     return config, folder
 
 
@@ -121,7 +122,7 @@ class Resized:
         return len(self._source)
 
     def __getitem__(self, index):
-        from wxjax.data.identities import resized
+        from wxjax.systems.reid.data.identities import resized
 
         shot = self._source[index]
         return {**shot, "image": np.stack([resized(b, self._size) for b in shot["image"]])}
@@ -133,9 +134,9 @@ class Resized:
 @pytest.fixture
 def small(place, monkeypatch):
     config, folder = place
-    opened = retrieval.shots.open
+    opened = recipe.shots.open
     monkeypatch.setattr(
-        retrieval.shots, "open", lambda data, split: Resized(opened(data, split), (64, 32))
+        recipe.shots, "open", lambda data, split: Resized(opened(data, split), (64, 32))
     )
     return config, folder
 

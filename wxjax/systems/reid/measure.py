@@ -11,10 +11,11 @@ import jax
 import numpy as np
 
 from wxjax import errors
-from wxjax.data import identities
 from wxjax.evaluate import runner
-from wxjax.metrics import retrieval, routing
-from wxjax.metrics.retrieval import Ranking, Side
+from wxjax.metrics import routing
+from wxjax.systems.reid import ranking as rankings
+from wxjax.systems.reid.data import identities
+from wxjax.systems.reid.ranking import Ranking, Side
 from wxjax.task import Task
 
 COARSE = (16, 8)  # pixels of the trivial baseline
@@ -136,8 +137,8 @@ def compare(
         Side(feature[q], shots.pid[q], place[q]),
         Side(gallery[g], shots.pid[g], place[g]),
     )
-    distance = retrieval.rerank(sides[0].feature, sides[1].feature) if rerank else None
-    found = retrieval.rank(
+    distance = rankings.rerank(sides[0].feature, sides[1].feature) if rerank else None
+    found = rankings.rank(
         *sides, distance=distance, itself=itself, chunk=min(chunk, len(q)), form=form, keep=keep
     )
     if not found.valid.any():
@@ -272,7 +273,7 @@ def verdict(
         drops = [float(np.mean(a["ap"] - v)) for a, v in zip(actual, values, strict=True)]
         change = np.concatenate([a["ap"] - v for a, v in zip(actual, values, strict=True)])
         pid = np.concatenate([a["pid"] for a in actual])
-        interval = retrieval.by_identity(change, pid, resamples=resamples)
+        interval = rankings.by_identity(change, pid, resamples=resamples)
         found["controls"][name] = {"drop": float(np.mean(drops)), **interval}
         if not (np.mean(drops) > spread and interval["low"] > 0):
             reasons.append(
