@@ -26,7 +26,7 @@ KINDS = {
     "evaluate": ("measure",),
     "report": ("report", "figures", "sheets"),
     "data": ("data",),
-    "interop": ("clip",),
+    "interop": ("clip", "resshift", "resshift_shapes"),
     "metrics": ("ranking",),
 }
 # A loop is handed a Task; data, systems and interop meet only in arrays; a report reads files.

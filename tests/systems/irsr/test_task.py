@@ -249,7 +249,7 @@ def test_slips_are_named():
 
 
 def test_weights_from_elsewhere_refuse_frames():
-    from wxjax.interop import resshift_shapes
+    from wxjax.systems.irsr import resshift_shapes
 
     with pytest.raises(errors.InputError, match="autoencoder.*torch_weights.load"):
         systems.make(irsr.imported(resshift_shapes.sizes({})))

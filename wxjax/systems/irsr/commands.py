@@ -24,20 +24,19 @@ def compare(call: Call) -> None:
       wxjax compare runs/linear runs/edsr runs/irsr --data=frames --out=results
       wxjax compare runs/irsr:1 runs/irsr:4 runs/irsr:15 --data=frames
     """
-    from wxjax.recipes import infrared
-    from wxjax.report import frames as report
+    from wxjax.systems.irsr import recipe, report
 
     if not call.arguments:
         raise errors.InputError(
             "compare: expected workdirs, for example `wxjax compare runs/linear runs/irsr`."
         )
-    first = infrared.parse(call.arguments[0])[0]
+    first = recipe.parse(call.arguments[0])[0]
     if first == "bicubic":
         raise errors.InputError("compare: bicubic is in every table; name runs beside it.")
-    config = infrared.system(pathlib.Path(first))[0]
-    source = infrared.source(config, call.flags.data)
+    config = recipe.system(pathlib.Path(first))[0]
+    source = recipe.source(config, call.flags.data)
     out = pathlib.Path(call.flags.out or "comparison")
-    made = infrared.compare(call.arguments, source, out, samples=config.evaluate.samples)
+    made = recipe.compare(call.arguments, source, out, samples=config.evaluate.samples)
     report.build(out)
     print("\n".join([*lines(made), f"report: {out / 'index.html'}"]))
 
@@ -54,16 +53,15 @@ COMPARE = Command(
 
 def evaluate(config: ConfigDict, workdir: pathlib.Path, options: EvaluateOptions) -> Evaluated:
     """`evaluate` of an infrared run: on its own test split, or on a folder of frames."""
-    from wxjax.recipes import infrared
-    from wxjax.report import frames as report
+    from wxjax.systems.irsr import recipe, report
 
-    source = infrared.source(config, options.data)
+    source = recipe.source(config, options.data)
     if not options.data:
-        infrared.test(config, workdir, source)
+        recipe.test(config, workdir, source)
         return Evaluated(workdir, lines(files.read_json(workdir / "frames.json")))
     out = options.folder(workdir)
     samples, border = config.evaluate.samples, config.evaluate.crop_border
-    made = infrared.compare([str(workdir)], source, out, samples=samples, crop_border=border)
+    made = recipe.compare([str(workdir)], source, out, samples=samples, crop_border=border)
     report.build(out)
     return Evaluated(out, lines(made))
 
@@ -86,7 +84,7 @@ def shrink(call: Call) -> None:
       wxjax shrink M3FD/Ir --out=pairs
       wxjax shrink frames --out=hard --degradation=real-esrgan
     """
-    from wxjax.data import shrinking
+    from wxjax.systems.irsr.data import shrinking
 
     if len(call.arguments) != 1 or not call.flags.out:
         raise errors.InputError(

@@ -4,18 +4,18 @@ from wxjax.systems import Late, Published, System
 from wxjax.systems.irsr import commands
 
 RESSHIFT = Published(
-    read=Late("wxjax.interop.resshift:read"),
+    read=Late("wxjax.systems.irsr.resshift:read"),
     network=Late("wxjax.systems.irsr.unet:network"),
     config=Late("configs.irsr:imported"),
 )
 SYSTEM = System(
     title="infrared",
     make=Late("wxjax.systems.irsr.task:make"),
-    train=Late("wxjax.recipes.infrared:run"),
+    train=Late("wxjax.systems.irsr.recipe:run"),
     evaluate=commands.evaluate,
-    report=Late("wxjax.report.frames:build"),
+    report=Late("wxjax.systems.irsr.report:build"),
     results="frames.json",
-    restorer=Late("wxjax.recipes.infrared:restorer"),
+    restorer=Late("wxjax.systems.irsr.recipe:restorer"),
     bench=Late("wxjax.recipes.weather:bench"),
     import_state={"resshift": RESSHIFT, "difiisr": RESSHIFT},
     flags={

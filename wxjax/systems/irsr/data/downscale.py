@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from wxjax import errors
-from wxjax.data import realesrgan
+from wxjax.systems.irsr.data import realesrgan
 
 NAMES = ("pillow-bicubic", "matlab-bicubic", "real-esrgan")
 

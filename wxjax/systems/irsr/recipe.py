@@ -12,15 +12,15 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from wxjax import errors, files, settings, systems
-from wxjax.data import downscale, frames, infrared, pipeline, sources
-from wxjax.evaluate import frames as evaluation
+from wxjax.data import pipeline, sources
 from wxjax.evaluate import runner
 from wxjax.ops import resize
 from wxjax.recipes import evidence, stages
-from wxjax.report import frames as report
 from wxjax.systems import RestoreOptions
-from wxjax.systems.irsr import baselines
+from wxjax.systems.irsr import baselines, report
+from wxjax.systems.irsr import measure as evaluation
 from wxjax.systems.irsr import model as models
+from wxjax.systems.irsr.data import downscale, frames, sets
 from wxjax.task import Task
 from wxjax.train import once, weights
 
@@ -30,13 +30,13 @@ FITTED = 24  # batches that statistics and linear filters are taken from
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Trains what is missing, measures it on the test split, and writes the report."""
     if config.data.name == "embedded":
-        print(infrared.describe())
+        print(sets.describe())
     if config.data.scale != config.model.scale:
         rule = f"expected model.scale={config.model.scale}"
         raise errors.bad("data.scale", config.data.scale, rule)
     folder = workdir / "system"
     if not (folder / "weights.json").exists():
-        source = infrared.open(config.data, "train")
+        source = sets.open(config.data, "train")
         variables = begin(config, source)
         if config.model.kind not in ("bicubic", "linear"):  # those have nothing left to learn
             variables = stages.train(
@@ -45,12 +45,12 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
                 workdir / config.stage,
                 name=config.model.kind,
                 variables=variables,
-                validation=validation_batch(infrared.open(config.data, "val")),
+                validation=validation_batch(sets.open(config.data, "val")),
             )
         about = evidence.provenance(config, source)
         about |= {"degradation": config.data.degradation, "scale": config.data.scale}
         weights.save(folder, variables, about)
-    test(config, workdir, infrared.open(config.data, "test"))
+    test(config, workdir, sets.open(config.data, "test"))
 
 
 def begin(config: ConfigDict, source: Any) -> dict:
@@ -215,9 +215,9 @@ def parse(word: str) -> tuple[str, int]:
 def source(config: ConfigDict, data: str | None) -> Any:
     """A folder of frames, made small as the run was trained where they come alone."""
     if not data:
-        return infrared.open(config.data, "test")
+        return sets.open(config.data, "test")
     found = frames.folder(data, config.model.scale)
-    return infrared.Degraded(found, config.data.degradation, config.model.scale)
+    return sets.Degraded(found, config.data.degradation, config.model.scale)
 
 
 def restorer(

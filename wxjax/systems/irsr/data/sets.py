@@ -3,7 +3,7 @@
 An example is a dict: `id`, `scene`, `dataset`, `kind` (text), `target` [H W c] of 8 or 16
 bits, one channel where all are equal, and `image` [h w c] where a small frame comes with it;
 `index` int32. What comes without a small frame gets one by `downscale.degrade`, window by
-window in training (`transforms.ScaledWindow`), whole in evaluation (`Degraded`).
+window in training (`windows.ScaledWindow`), whole in evaluation (`Degraded`).
 """
 
 import functools
@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from wxjax import errors
-from wxjax.data import downscale, embedded, frames, scene, thermal, transforms
+from wxjax.data import embedded, scene
+from wxjax.systems.irsr.data import downscale, frames, thermal, windows
 
 CHANGE = "1"  # of anything that alters the embedded examples
 PHOTOGRAPHS = {  # of photographs of everyday things: other pictures in every split
@@ -191,7 +192,7 @@ class Windows:
     def __init__(self, source: Degraded):
         self.source = source
         self.window = functools.partial(
-            transforms.ScaledWindow, scale=source.scale, degradation=source.degradation
+            windows.ScaledWindow, scale=source.scale, degradation=source.degradation
         )
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ import pytest
 import pywt
 
 from wxjax import errors
-from wxjax.ops import wavelet
+from wxjax.systems.irsr import wavelet
 
 jitted = jax.jit(wavelet.forward, static_argnums=(1, 2, 3))
 back = jax.jit(wavelet.inverse, static_argnums=(1, 2, 3))

@@ -12,8 +12,8 @@ import numpy as np
 
 from wxjax import errors
 from wxjax.interop import states
-from wxjax.interop.resshift_shapes import shapes, sizes
 from wxjax.nn import experts
+from wxjax.systems.irsr.resshift_shapes import shapes, sizes
 
 BUFFERS = (r".*relative_position_index", r".*attn_mask")
 

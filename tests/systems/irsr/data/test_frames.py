@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from wxjax import errors
-from wxjax.data import frames
+from wxjax.systems.irsr.data import frames
 
 RNG = np.random.default_rng(0)
 

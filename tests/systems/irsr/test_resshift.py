@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from wxjax import errors
-from wxjax.interop import resshift_shapes, torch_weights
+from wxjax.interop import torch_weights
 from wxjax.nn import experts
+from wxjax.systems.irsr import resshift_shapes
 
 
 def small(**changes):

@@ -7,7 +7,8 @@ import pytest
 
 from configs import irsr
 from wxjax import errors
-from wxjax.data import downscale, infrared, pipeline, thermal, transforms
+from wxjax.data import pipeline
+from wxjax.systems.irsr.data import downscale, sets, thermal, windows
 
 
 def config(**changes):
@@ -15,15 +16,15 @@ def config(**changes):
 
 
 def test_embedded_frames_hang_on_split_seed_and_number_alone():
-    make = lambda **kw: infrared.Embedded("train", crop=48, count=6, share=0.5, **kw)
+    make = lambda **kw: sets.Embedded("train", crop=48, count=6, share=0.5, **kw)
     first, again, other = make(), make(), make(seed=1)
     for i in (3, 0):
         np.testing.assert_array_equal(first[i]["target"], again[i]["target"])
     assert np.any(first[2]["target"] != other[2]["target"])
     assert [first[i]["kind"] for i in range(4)] == ["photo", "thermal", "photo", "thermal"]
     assert first[0]["target"].shape == (48, 48, 1) and first[0]["target"].dtype == np.uint8
-    held = set(infrared.PHOTOGRAPHS["test"]) | set(infrared.PHOTOGRAPHS["val"])
-    assert not held & set(infrared.PHOTOGRAPHS["train"])
+    held = set(sets.PHOTOGRAPHS["test"]) | set(sets.PHOTOGRAPHS["val"])
+    assert not held & set(sets.PHOTOGRAPHS["train"])
     assert repr(first) != repr(other) and repr(first) == repr(again)
 
 
@@ -40,19 +41,19 @@ def test_a_thermal_scene_has_surfaces_edges_and_a_camera_that_blurs():
 
 
 def test_whole_frames_are_degraded_by_the_name_the_run_records():
-    source = infrared.open(config(), "test")
+    source = sets.open(config(), "test")
     example = source[0]
     assert example["image"].shape == (18, 18, 1) and example["target"].shape == (72, 72, 1)
     assert downscale.identify(example["target"], example["image"], 4) == "pillow-bicubic"
-    hard = infrared.open(config(degradation="real-esrgan"), "test")
+    hard = sets.open(config(degradation="real-esrgan"), "test")
     np.testing.assert_array_equal(hard[1]["image"], hard[1]["image"])
     assert repr(hard) != repr(source)
 
 
 def test_a_window_is_what_the_whole_frame_has_there():
-    frame = infrared.Embedded("test", crop=96, count=1, share=1.0)[0]
+    frame = sets.Embedded("test", crop=96, count=1, share=1.0)[0]
     whole = downscale.degrade("pillow-bicubic", frame["target"], 4)
-    window = transforms.ScaledWindow(
+    window = windows.ScaledWindow(
         (8,), scale=4, degradation="pillow-bicubic", num_steps=9, batch_size=1, seed=0,
         augment="none",
     )  # fmt: skip
@@ -80,7 +81,7 @@ def test_a_window_is_what_the_whole_frame_has_there():
 
 
 def test_batches_are_pairs_turned_alike_at_any_depth():
-    source = infrared.open(config(), "train")
+    source = sets.open(config(), "train")
     batch = next(
         pipeline.train_batches(source, crops=(16,), batch_size=4, seed=0, num_steps=2, threads=0)
     )
@@ -103,4 +104,4 @@ def test_slips_are_named():
         ("data.thermal=2", dict(thermal=2), "train"),
     ):
         with pytest.raises(errors.InputError, match=message):
-            infrared.open(config(**changes), split)
+            sets.open(config(**changes), split)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from wxjax import errors
-from wxjax.data import downscale, realesrgan, shrinking
+from wxjax.systems.irsr.data import downscale, realesrgan, shrinking
 
 
 def frame(shape=(48, 64), dtype=np.uint8, seed=0):

@@ -8,8 +8,9 @@ import numpy as np
 from rich import progress as bars
 
 from wxjax import errors, files
-from wxjax.data import downscale, frames, images
+from wxjax.data import images
 from wxjax.data.formats import png
+from wxjax.systems.irsr.data import downscale, frames
 
 
 def shrink(root: os.PathLike | str, out: os.PathLike | str, name: str, scale: int = 4) -> int:
