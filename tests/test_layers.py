@@ -22,12 +22,23 @@ LAYERS = (
 # What a file of a system may import, by what kind of file it is; the others are networks.
 KINDS = {
     "plugs": ("system", "alone", "films", "commands"),
-    "recipes": ("recipe", "scores", "cost", "variants", "search", "explanation", "studies"),
-    "evaluate": ("measure",),
-    "report": ("report", "figures", "sheets"),
+    "recipes": (
+        "recipe",
+        "scores",
+        "cost",
+        "variants",
+        "search",
+        "explanation",
+        "studies",
+        "rendering",
+    ),
+    "evaluate": ("measure", "basis", "rates"),
+    "report": ("report", "figures", "sheets", "page"),
     "data": ("data",),
     "interop": ("clip", "resshift", "resshift_shapes"),
-    "metrics": ("ranking",),
+    "metrics": ("ranking", "lightmap"),
+    "nn": ("grids",),
+    "ops": ("sun", "timeline", "wavelet", "quantize"),
 }
 # A loop is handed a Task; data, systems and interop meet only in arrays; a report reads files.
 APART = [

@@ -32,12 +32,12 @@ def page(
     bodies = "".join(f'<section id="{n}"><h2>{t}</h2>{b}</section>' for n, t, b in sections)
     summary = evidence.summary or {}
     title = html.escape(summary.get("model", "wxjax report"))
-    source = _asset("page.js")
+    source = asset("page.js")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{title}</title><link rel="icon" href="data:,">'
-        f"<style>{_asset('page.css')}</style></head><body>"
+        f"<style>{asset('page.css')}</style></head><body>"
         f"<header><div class='inside'>{_head(summary)}</div></header>"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav><main>{bodies}</main>'
         f"<footer>{_foot(summary)}</footer><script>{source}</script></body></html>\n"
@@ -265,5 +265,6 @@ def _uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _asset(name: str) -> str:
-    return resources.files("wxjax.report").joinpath(f"assets/{name}").read_text("utf-8")
+def asset(name: str, package: str = "wxjax.report") -> str:
+    """The text of a file in a package's `assets`."""
+    return resources.files(package).joinpath(f"assets/{name}").read_text("utf-8")

@@ -48,7 +48,7 @@ def build(workdir: pathlib.Path | str) -> None:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{title}</title><link rel="icon" href="data:,">'
-        f"<style>{page._asset('page.css')} figure img {{max-width: 100%}}</style></head><body>"
+        f"<style>{page.asset('page.css')} figure img {{max-width: 100%}}</style></head><body>"
         f"<header><div class='inside'><h1>{title}</h1></div></header>"
         f"<main><section>{body}</section></main></body></html>\n",
     )

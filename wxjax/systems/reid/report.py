@@ -71,7 +71,7 @@ def document(title, made, shown, drawn, pictures) -> str:
     if ranked:
         body += f"<section><h2>Ranked lists</h2>{ranked}</section>"
     words = html.escape(title)
-    style = page._asset("page.css") + " figure img {max-width: 100%}"
+    style = page.asset("page.css") + " figure img {max-width: 100%}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -13,9 +13,9 @@ GROUP = "one view at any hour (tod)"
 
 def evaluate(config: ConfigDict, workdir: pathlib.Path, options: EvaluateOptions) -> Evaluated:
     """The hours that the run's own data has; those of no other view can be compared."""
-    from wxjax.recipes import daytime
+    from wxjax.systems.tod import recipe
 
-    daytime.test(config, workdir)
+    recipe.test(config, workdir)
     return Evaluated(workdir)
 
 
@@ -30,7 +30,7 @@ def render(call: Call) -> None:
       wxjax render --time=0:23.9:0.1 --out=day.mp4 --rate=24 --workdir=runs/tod
       wxjax render --time=7 --pixels=yx.csv --out=colours.csv --workdir=runs/tod
     """
-    from wxjax.recipes import rendering
+    from wxjax.systems.tod import rendering
 
     config = settings.run_of(call, "tod")
     if not call.flags.time or not call.flags.out:
@@ -73,7 +73,7 @@ def bake(call: Call) -> None:
     examples:
       wxjax bake --workdir=runs/tod
     """
-    from wxjax.recipes import rendering
+    from wxjax.systems.tod import rendering
 
     made = rendering.bake(settings.run_of(call, "tod"), call.workdir)
     print(

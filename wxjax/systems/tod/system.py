@@ -6,9 +6,9 @@ from wxjax.systems.tod import commands
 SYSTEM = System(
     title="Time of day",
     make=Late("wxjax.systems.tod.task:make"),
-    train=Late("wxjax.recipes.daytime:run"),
+    train=Late("wxjax.systems.tod.recipe:run"),
     evaluate=commands.evaluate,
-    report=Late("wxjax.report.daytime:build"),
+    report=Late("wxjax.systems.tod.report:build"),
     results="daytime.json",
     commands={"render": commands.RENDER, "bake": commands.BAKE},
 )

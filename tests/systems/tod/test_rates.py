@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wxjax.evaluate import rates
+from wxjax.systems.tod import rates
 
 
 @pytest.fixture(scope="module")

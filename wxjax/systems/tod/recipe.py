@@ -13,14 +13,13 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from wxjax import errors, files, systems
-from wxjax.data import daytime, valley
-from wxjax.evaluate import basis as bases
-from wxjax.evaluate import daytime as measuring
-from wxjax.evaluate import rates, runner
-from wxjax.metrics import lightmap
+from wxjax.evaluate import runner
 from wxjax.recipes import evidence, stages
-from wxjax.report import daytime as report
-from wxjax.systems.tod import quantise
+from wxjax.systems.tod import basis as bases
+from wxjax.systems.tod import lightmap, quantise, rates, report
+from wxjax.systems.tod import measure as measuring
+from wxjax.systems.tod.data import day as daytime
+from wxjax.systems.tod.data import valley
 from wxjax.task import Task
 from wxjax.train import loop, weights
 
@@ -172,7 +171,7 @@ def test(config: ConfigDict, workdir: pathlib.Path) -> None:
     }
     done = workdir / "evaluated.json"
     if not done.exists() or files.read_json(done) != stamp:
-        from wxjax.recipes import rendering  # it needs this module
+        from wxjax.systems.tod import rendering
 
         rendering.bake(config, workdir)
         evaluate(config, workdir)

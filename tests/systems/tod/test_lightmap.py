@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wxjax.metrics import lightmap
+from wxjax.systems.tod import lightmap
 
 
 @pytest.fixture(scope="module")

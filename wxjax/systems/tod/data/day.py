@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from wxjax import errors, files
-from wxjax.data import images, valley
+from wxjax.data import images
+from wxjax.systems.tod.data import valley
 
 PROTOCOLS = ("R", "odd", "half", "loo", "list")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")

@@ -9,8 +9,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from wxjax.evaluate import basis as bases
-from wxjax.report import day
+from wxjax.systems.tod import basis as bases
+from wxjax.systems.tod import page as day
 
 CHROMIUM = shutil.which("chromium")
 PROBE = """

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.recipes.conftest import slip, wxjax
 from wxjax import files
-from wxjax.evaluate import basis as bases
+from wxjax.systems.tod import basis as bases
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from wxjax.evaluate import basis as bases
+from wxjax.systems.tod import basis as bases
 
 RANKS = (2, 4, 6, 8, 12)
 QUALITIES = {"JPEG": (20, 50, 80), "WEBP": (20, 50, 80), "AVIF": (30, 50, 70)}

@@ -7,7 +7,8 @@ from PIL import Image
 
 from configs import tod
 from wxjax import errors, files
-from wxjax.data import daytime, valley
+from wxjax.systems.tod.data import day as daytime
+from wxjax.systems.tod.data import valley
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def document(basis: Any, title: str, note: str = "") -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{html.escape(title)}</title><link rel="icon" href="data:,">'
-        f"<style>{page._asset('page.css')}{STYLE}</style></head><body><div class='day'>"
+        f"<style>{page.asset('page.css')}{STYLE}</style></head><body><div class='day'>"
         f"<h1>{html.escape(title)}</h1>"
         f'<p class="soft">{html.escape(note)}</p>'
         f'<canvas width="{width}" height="{height}" role="img" aria-label="The view"></canvas>'
@@ -51,7 +51,7 @@ def document(basis: Any, title: str, note: str = "") -> str:
         f'value="{basis.period / 2:g}" aria-label="{label}" autocomplete="off">'
         "<output></output></div></div>"
         f'<script id="day" type="application/json">{json.dumps(day)}</script>'
-        f"<script>{page._asset('day.js')}</script></body></html>\n"
+        f"<script>{page.asset('day.js', 'wxjax.systems.tod')}</script></body></html>\n"
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from wxjax import files
-from wxjax.ops import sun
 from wxjax.report import cells, evidence, figures, page
 from wxjax.report.cells import Cell, Table, number
+from wxjax.systems.tod import sun
 
 NAMES = {
     "baseline": "Baseline image",
@@ -65,7 +65,7 @@ def document(summary, shown, plots, pictures: Sequence[pathlib.Path], workdir) -
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{title}</title><link rel="icon" href="data:,">'
-        f"<style>{page._asset('page.css')} figure img {{max-width: 100%; width: 100%}}</style>"
+        f"<style>{page.asset('page.css')} figure img {{max-width: 100%; width: 100%}}</style>"
         f"</head><body><header><div class='inside'><h1>{title}</h1>"
         f'<p class="lead">{html.escape(lead(summary))}</p></div></header><main>'
         f"<section><h2>Quality</h2>{''.join(page.table(t) for t in shown)}</section>"

@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from wxjax.evaluate import basis as bases
 from wxjax.evaluate import runner
-from wxjax.ops import sun, timeline
+from wxjax.systems.tod import basis as bases
+from wxjax.systems.tod import sun, timeline
 
 CAP = 60.0  # dB that an hour counts at most: nights are equal to the bit
 PARTS = ("given", "hidden")

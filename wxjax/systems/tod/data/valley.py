@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from wxjax import errors
-from wxjax.ops import sun
+from wxjax.systems.tod import sun
 
 SIDE, CELLS = 400.0, 512  # metres and cells along the world
 CELL = SIDE / CELLS

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from wxjax import errors
-from wxjax.evaluate import basis as bases
-from wxjax.evaluate import daytime
+from wxjax.systems.tod import basis as bases
+from wxjax.systems.tod import measure
 
 HOURS = np.array([0.0, 6.0, 12.0, 18.0])
 
@@ -112,7 +112,7 @@ def test_a_file_keeps_it_and_another_is_refused(frames, tmp_path):
 def test_opponents_at_their_own_hours_and_between(frames):
     shown = {
         name: lambda hour, make=make: np.asarray(make(HOURS, frames, hour, 24.0))
-        for name, make in daytime.opponents(
+        for name, make in measure.opponents(
             dict(latitude=40.0, declination=0.0, shift=0.0), ((18.1, 5.9),), 24.0, True
         ).items()
     }
@@ -129,8 +129,8 @@ def test_means_cap_an_hour_and_pool_its_error():
          "metrics": {"psnr": p, "ssim": 1.0, "lpips": 0.0, "mse": m}}
         for h, d, p, m in ((0.0, False, None, 0.0), (12.0, True, 20.0, 0.01))
     ]  # fmt: skip
-    found = daytime.means(rows, "model", "hidden")
+    found = measure.means(rows, "model", "hidden")
     assert found["all"]["psnr"] == 40 and found["day"]["psnr"] == 20
     assert found["pooled"] == pytest.approx(-10 * np.log10(0.005), abs=1e-4)
     assert found["worst"] == {"hour": 12.0, "psnr": 20.0}
-    assert daytime.means(rows, "model", "given") is None
+    assert measure.means(rows, "model", "given") is None
