@@ -35,10 +35,10 @@ KINDS = {
     "evaluate": ("measure", "basis", "rates"),
     "report": ("report", "figures", "sheets", "page"),
     "data": ("data",),
-    "interop": ("clip", "resshift", "resshift_shapes"),
-    "metrics": ("ranking", "lightmap"),
-    "nn": ("grids",),
-    "ops": ("sun", "timeline", "wavelet", "quantize"),
+    "interop": ("clip", "resshift", "resshift_shapes", "published", "published_shapes"),
+    "metrics": ("ranking", "lightmap", "temporal"),
+    "nn": ("grids", "uncertainty"),
+    "ops": ("sun", "timeline", "wavelet", "quantize", "motion"),
 }
 # A loop is handed a Task; data, systems and interop meet only in arrays; a report reads files.
 APART = [

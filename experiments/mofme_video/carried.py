@@ -4,7 +4,7 @@ python -m experiments.mofme_video.carried --workdir=runs/mofme_video
 python -m experiments.mofme_video.carried --tone=8      # tones from the frame, trained so or not
 
 The same weights in all rows: what the reference shows is all that differs. PSNR of the
-written 8-bit frames, temporal scores of `metrics/temporal.py`, by test clip.
+written 8-bit frames, temporal scores of `systems/mofme/temporal.py`, by test clip.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from ml_collections import ConfigDict
 
 from wxjax import files, systems
 from wxjax.data import clips
-from wxjax.evaluate import streaming
-from wxjax.metrics import temporal
 from wxjax.recipes import single, stages
-from wxjax.recipes.video import psnr
+from wxjax.systems.mofme import measure as streaming
+from wxjax.systems.mofme import temporal
+from wxjax.systems.mofme.recipe import psnr
 
 ROWS = {"withheld": (False, False), "left": (True, False), "carried": (True, True)}
 HERE = pathlib.Path("experiments/mofme_video")

@@ -9,7 +9,7 @@ import pytest
 
 from configs.mofme_video import get_config
 from wxjax import errors, systems
-from wxjax.evaluate import streaming as runs
+from wxjax.systems.mofme import measure as runs
 from wxjax.systems.mofme import streaming, video
 from wxjax.systems.mofme.network import NO_REFERENCE
 from wxjax.systems.mofme.streaming import Cuts

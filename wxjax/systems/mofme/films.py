@@ -5,12 +5,12 @@ from wxjax.systems import Late, System
 SYSTEM = System(
     title="MoFME, video",
     make=Late("wxjax.systems.mofme.video:make"),
-    train=Late("wxjax.recipes.video:run"),
-    evaluate=Late("wxjax.recipes.video:measure"),
-    report=Late("wxjax.report.clips:build"),
+    train=Late("wxjax.systems.mofme.recipe:run"),
+    evaluate=Late("wxjax.systems.mofme.recipe:measure"),
+    report=Late("wxjax.systems.mofme.report:build"),
     results="video.json",
     restorer=Late("wxjax.recipes.weather:restorer"),
-    film=Late("wxjax.recipes.video:streamer"),
+    film=Late("wxjax.systems.mofme.recipe:streamer"),
     bench=Late("wxjax.recipes.weather:bench"),
     attribute=Late("wxjax.recipes.weather:attribute"),
     flags={

@@ -13,7 +13,7 @@ SYSTEM = System(
     attribute=Late("wxjax.recipes.weather:attribute"),
     import_state={
         "mofme": Published(
-            read=Late("wxjax.interop.mofme:read"),
+            read=Late("wxjax.systems.mofme.published:read"),
             network=Late("wxjax.systems.mofme.network:network"),
             config=Late("configs.mofme:imported"),
         )

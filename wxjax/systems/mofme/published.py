@@ -12,8 +12,8 @@ import numpy as np
 
 from wxjax import errors
 from wxjax.interop import states
-from wxjax.interop.mofme_shapes import shapes, sizes, variant
 from wxjax.nn import experts
+from wxjax.systems.mofme.published_shapes import shapes, sizes, variant
 
 IGNORED = (r".*pos_embedding", r".*layers\.\d+\.3\.\d+\.norm\.(weight|bias)")
 

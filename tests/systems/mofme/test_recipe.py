@@ -13,7 +13,7 @@ from tests.recipes.conftest import environment, wxjax
 from tests.restore.test_video import film, packets
 from wxjax import files
 from wxjax.data import video as io
-from wxjax.recipes import video as recipe
+from wxjax.systems.mofme import recipe
 from wxjax.train import weights
 
 

@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 
 from wxjax import errors
-from wxjax.interop import mofme_shapes, torch_weights
+from wxjax.interop import torch_weights
 from wxjax.nn import experts
+from wxjax.systems.mofme import published_shapes
 from wxjax.systems.mofme.network import build
 
 
 def small(variant="film", **changes):
     """A state of small sizes with random entries, in PyTorch's layouts."""
-    model = mofme_shapes.sizes({})
+    model = published_shapes.sizes({})
     model |= dict(variant=variant, dims=(4, 16, 8), heads=2, head_dim=64) | changes
     model["router"] = model["router"] | dict(experts=1 if variant == "base" else 3)
     rng = np.random.default_rng(0)
     return {
         key: rng.normal(0, 0.1, shape).astype(np.float32)
-        for key, shape in mofme_shapes.shapes(model).items()
+        for key, shape in published_shapes.shapes(model).items()
     }
 
 
@@ -57,8 +58,8 @@ def test_experts_keep_their_order():
 
 
 def test_the_index_shift_is_that_of_the_code_the_weights_come_from():
-    assert mofme_shapes.sizes(small())["router"]["expert_offset"] == "published"
-    assert mofme_shapes.sizes(small(in_channels=6))["router"]["expert_offset"] == "fixed"
+    assert published_shapes.sizes(small())["router"]["expert_offset"] == "published"
+    assert published_shapes.sizes(small(in_channels=6))["router"]["expert_offset"] == "fixed"
     chosen = torch_weights.read("mofme", small(), expert_offset="fixed")[0]
     assert build(chosen).gating.expert_offset == "fixed"
 

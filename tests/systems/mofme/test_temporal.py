@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from wxjax.metrics import temporal
+from wxjax.systems.mofme import temporal
 
 RNG = np.random.default_rng(0)
 

@@ -13,11 +13,10 @@ from ml_collections import ConfigDict
 
 from wxjax import errors, files, systems
 from wxjax.data import clips, films, sources
-from wxjax.evaluate import streaming
-from wxjax.metrics import temporal
 from wxjax.recipes import evidence, single, stages
-from wxjax.report import clips as report
 from wxjax.systems import Evaluated, EvaluateOptions, RestoreOptions
+from wxjax.systems.mofme import measure as streaming
+from wxjax.systems.mofme import report, temporal
 from wxjax.train import weights
 
 CHOSEN = 12  # clips at most that decide about the reference

@@ -12,7 +12,7 @@ import numpy as np
 
 from wxjax import errors
 from wxjax.evaluate.runner import plain, round8
-from wxjax.metrics import temporal
+from wxjax.systems.mofme import temporal
 from wxjax.task import Task
 
 VARIANTS = ("input", "frame", "video")  # as it came; frame by frame; with the frame before

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wxjax.ops import motion
+from wxjax.systems.mofme import motion
 
 RNG = np.random.default_rng(0)
 
