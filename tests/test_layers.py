@@ -24,6 +24,7 @@ KINDS = {
     "plugs": ("system", "alone", "films", "commands"),
     "recipes": (
         "recipe",
+        "training",
         "scores",
         "cost",
         "variants",

@@ -17,7 +17,7 @@ import numpy as np
 from configs import tod
 from wxjax import commands, files, systems
 from wxjax.systems.tod import measure as measuring
-from wxjax.systems.tod import quantise, recipe
+from wxjax.systems.tod import quantise, recipe, training
 
 SOURCE = {
     "model.field": "mlp", "model.film": False, "model.time_code": "harmonic",
@@ -74,10 +74,10 @@ def configure(changes: dict, steps: int, batch: int):
 def one(name: str, changes: dict, steps: int, batch: int, out: pathlib.Path) -> dict:
     """Trains one variant, or takes what stands, and measures it at given and hidden hours."""
     config = configure(changes, steps, batch)
-    day, split = recipe.data(config)
-    variables = recipe.train(config, day, split, out / f"{name}_{steps}")
-    model = recipe.fitted(config, day).model.to_dict()
-    task = systems.make(recipe.fitted(config, day))
+    day, split = training.data(config)
+    variables = training.train(config, day, split, out / f"{name}_{steps}")
+    model = training.fitted(config, day).model.to_dict()
+    task = systems.make(training.fitted(config, day))
     measure, rounded = recipe.measures(task, day)
     parts = recipe.parts(split, {**model, "time_code": "sun"})  # the same days for all
     rows = measuring.rows({name: measuring.Renderer(task, variables)}, parts, measure, rounded)

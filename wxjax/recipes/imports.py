@@ -8,8 +8,7 @@ from ml_collections import ConfigDict
 import wxjax
 from wxjax import errors, files, systems
 from wxjax.interop import state_files, torch_weights
-from wxjax.recipes import evidence
-from wxjax.train import weights
+from wxjax.train import provenance, weights
 
 
 def convert(
@@ -41,7 +40,7 @@ def convert(
         {
             "system": config.system,
             "version": wxjax.__version__,
-            "commit": evidence.commit(),
+            "commit": provenance.commit(),
             "seed": config.seed,
             "data_hash": None,
             "imported_from": {"name": path.name, "sha256": files.sha256(path)},

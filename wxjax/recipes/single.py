@@ -13,10 +13,10 @@ from ml_collections import ConfigDict
 
 from wxjax import files, systems
 from wxjax.data import embedded, sources
-from wxjax.evaluate import runner, schema, summary
+from wxjax.evaluate import runner, schema, stamp, summary
 from wxjax.recipes import evidence, pictures, stages
 from wxjax.report import build
-from wxjax.train import weights
+from wxjax.train import provenance, weights
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -36,31 +36,28 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
             name=name,
             validation=check,
         )
-        weights.save(folder, variables, evidence.provenance(config, load("train")))
+        weights.save(folder, variables, provenance.of(config, load("train")))
     test(config, workdir, load("test"))
 
 
 def system(config: ConfigDict, workdir: pathlib.Path) -> tuple[Any, dict, dict]:
     """The network of a workdir: its task, variables and provenance."""
-    variables, about = weights.load(workdir / "system")
-    task = systems.make(stages.stage_config(config, config.stage, config.stage))
-    expected = jax.eval_shape(task.init, evidence.key(config), {})
-    weights.check(variables, expected, workdir / "system")
-    return task, variables, about
+    staged = stages.stage_config(config, config.stage, config.stage)
+    return provenance.read(staged, workdir / "system")
 
 
 def test(config: ConfigDict, workdir: pathlib.Path, source: Any) -> None:
     """Rows, summary and report on `source`; skipped where they stand already."""
-    stamp = {
-        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
-        "data_hash": sources.fingerprint(source),
-        "protocol": config.evaluate.protocol,
-        "tiles": config.tiles.to_dict(),
-    }
-    done = workdir / "evaluated.json"
-    if not done.exists() or files.read_json(done) != stamp:
-        evaluate(config, workdir, workdir, source)
-        files.write_json(done, stamp)
+    stamp.once(
+        config,
+        workdir,
+        lambda: evaluate(config, workdir, workdir, source),
+        {
+            "weights_hash": stamp.weights_hash(workdir),
+            "data_hash": sources.fingerprint(source),
+            "protocol": config.evaluate.protocol,
+        },
+    )
     build.build(workdir)
 
 

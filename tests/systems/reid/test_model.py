@@ -10,7 +10,7 @@ import pytest
 from configs import reid
 from wxjax import errors, systems
 from wxjax.recipes import stages
-from wxjax.systems.reid import explain, recipe
+from wxjax.systems.reid import explain, training
 from wxjax.systems.reid.model import Network
 from wxjax.systems.reid.neck import MaskedBatchNorm
 from wxjax.systems.reid.sizes import sizes_of
@@ -18,7 +18,7 @@ from wxjax.systems.reid.task import complexity
 
 KEY = jax.random.key(0)
 jit = jax.jit
-start = functools.partial(recipe.start, seed=0)
+start = functools.partial(training.start, seed=0)
 
 
 def config(**changes):

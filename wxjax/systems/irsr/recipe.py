@@ -13,16 +13,16 @@ from ml_collections import ConfigDict
 
 from wxjax import errors, files, settings, systems
 from wxjax.data import pipeline, sources
-from wxjax.evaluate import runner
+from wxjax.evaluate import runner, stamp
 from wxjax.ops import resize
-from wxjax.recipes import evidence, stages
+from wxjax.recipes import stages
 from wxjax.systems import RestoreOptions
 from wxjax.systems.irsr import baselines, report
 from wxjax.systems.irsr import measure as evaluation
 from wxjax.systems.irsr import model as models
 from wxjax.systems.irsr.data import downscale, frames, sets
 from wxjax.task import Task
-from wxjax.train import once, weights
+from wxjax.train import once, provenance, weights
 
 FITTED = 24  # batches that statistics and linear filters are taken from
 
@@ -47,7 +47,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
                 variables=variables,
                 validation=validation_batch(sets.open(config.data, "val")),
             )
-        about = evidence.provenance(config, source)
+        about = provenance.of(config, source)
         about |= {"degradation": config.data.degradation, "scale": config.data.scale}
         weights.save(folder, variables, about)
     test(config, workdir, sets.open(config.data, "test"))
@@ -56,7 +56,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
 def begin(config: ConfigDict, source: Any) -> dict:
     """Start values: drawn, with the bands' statistics of the training set, or fitted."""
     task = systems.make(stages.stage_config(config, config.stage, config.stage))
-    variables = jax.device_get(once.jit(task.init)(evidence.key(config), {}))
+    variables = jax.device_get(once.jit(task.init)(provenance.key(config), {}))
     if config.model.kind == "linear":
         pairs = ((2 * small - 1, 2 * large - 1) for small, large in sample(config, source))
         variables["params"]["net"] = baselines.fit(pairs, config.data.scale)
@@ -142,25 +142,22 @@ def system(workdir: pathlib.Path, steps: int = 0) -> tuple[ConfigDict, Task, dic
         raise errors.bad("model", str(workdir), f"a run of {config.system}, expected irsr")
     if steps:
         config.sampling.steps = steps
-    variables, about = weights.load(workdir / "system")
-    task = systems.make(stages.stage_config(config, config.stage, config.stage))
-    expected = jax.eval_shape(task.init, evidence.key(config), {})
-    weights.check(variables, expected, workdir / "system")
-    return config, task, variables, about
+    staged = stages.stage_config(config, config.stage, config.stage)
+    return config, *provenance.read(staged, workdir / "system")
 
 
 def test(config: ConfigDict, workdir: pathlib.Path, source: Any) -> None:
     """Rows, summary and report on `source`; skipped where they stand already."""
-    stamp = {
-        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
-        "data_hash": sources.fingerprint(source),
-        "protocol": config.evaluate.protocol,
-        "tiles": config.tiles.to_dict(),
-    }
-    done = workdir / "evaluated.json"
-    if not done.exists() or files.read_json(done) != stamp:
-        compare([str(workdir)], source, workdir, samples=config.evaluate.samples)
-        files.write_json(done, stamp)
+    stamp.once(
+        config,
+        workdir,
+        lambda: compare([str(workdir)], source, workdir, samples=config.evaluate.samples),
+        {
+            "weights_hash": stamp.weights_hash(workdir),
+            "data_hash": sources.fingerprint(source),
+            "protocol": config.evaluate.protocol,
+        },
+    )
     report.build(workdir)
 
 

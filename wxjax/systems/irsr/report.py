@@ -1,11 +1,10 @@
 """From the files of an infrared run or a comparison to `report.md` and `index.html`."""
 
-import html
 import pathlib
 from collections.abc import Mapping
 
 from wxjax import files
-from wxjax.report import cells, evidence, figures, page
+from wxjax.report import cells, document, evidence, figures
 from wxjax.report.cells import Cell, Table, estimate, number
 
 COLUMNS = (("psnr", "PSNR dB ↑", 2), ("ssim", "SSIM ↑", 4), ("lpips", "LPIPS ↓", 4))
@@ -19,45 +18,23 @@ def build(workdir: pathlib.Path | str) -> None:
     """
     workdir = pathlib.Path(workdir)
     summary = files.read_json(workdir / "frames.json")
-    title = "Infrared super-resolution"
-    shown = tables(summary)
-    strips = [
-        (path, files.read_json(path.with_suffix(".json")))
-        for path in sorted((workdir / "samples").glob("*.png"))
-    ]
-    plots = {}
-    training = evidence._training(workdir)
-    if training:
-        draw, size = (lambda f, d: figures.training(f, d, training)), (2 * figures.SIZE[0], 2.4)
-        light, dark = (figures.render(draw, dress, size) for dress in (figures.LIGHT, figures.DARK))
-        plots["training"] = ("Training loss.", light, dark)
-        files.write_bytes(workdir / "figures" / "training.png", light)
-    lines = [f"# {title}\n", *(f"**{line}**\n" for line in summary.get("warnings", []))]
-    lines += [cells.markdown(table) for table in shown]
-    lines += [f"![{text}](figures/{name}.png)\n\n{text}\n" for name, (text, *_) in plots.items()]
-    lines += [
-        f"![{about['id']}](samples/{path.name})\n\n{caption(about)}\n" for path, about in strips
-    ]
-    files.write_text(workdir / "report.md", "\n".join(lines))
-    warned = "".join(f"<p><b>{html.escape(w)}</b></p>" for w in summary.get("warnings", []))
-    body = warned + "".join(page.table(table) for table in shown)
-    body += "".join(f'<div class="plots">{page._plot(*p, True)}</div>' for p in plots.values())
-    body += "".join(figure(path, about) for path, about in strips)
-    files.write_text(
-        workdir / "index.html",
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{title}</title><link rel="icon" href="data:,">'
-        f"<style>{page.asset('page.css')} figure img {{max-width: 100%}}</style></head><body>"
-        f"<header><div class='inside'><h1>{title}</h1></div></header>"
-        f"<main><section>{body}</section></main></body></html>\n",
+    paths = sorted((workdir / "samples").glob("*.png"))
+    about = [files.read_json(path.with_suffix(".json")) for path in paths]
+    training = evidence.training(workdir)
+    draw, size = (lambda f, d: figures.training(f, d, training)), (2 * figures.SIZE[0], 2.4)
+    document.write(
+        workdir,
+        "Infrared super-resolution",
+        findings=summary.get("warnings", []),
+        tables=tables(summary),
+        plots=document.draw(
+            workdir, {"training": ("Training loss.", draw, size)} if training else {}
+        ),
+        pictures=[
+            document.Picture(path, caption(entry), entry["id"])
+            for path, entry in zip(paths, about, strict=True)
+        ],
     )
-
-
-def figure(path: pathlib.Path, about: Mapping) -> str:
-    source, text = page._uri(path.read_bytes(), "png"), html.escape(caption(about))
-    name = html.escape(about["id"])
-    return f'<figure><img src="{source}" alt="{name}"><figcaption>{text}</figcaption></figure>'
 
 
 def tables(summary: Mapping) -> list[Table]:

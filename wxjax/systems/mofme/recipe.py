@@ -13,11 +13,12 @@ from ml_collections import ConfigDict
 
 from wxjax import errors, files, systems
 from wxjax.data import clips, films, sources
-from wxjax.recipes import evidence, single, stages
+from wxjax.evaluate import stamp
+from wxjax.recipes import single, stages
 from wxjax.systems import Evaluated, EvaluateOptions, RestoreOptions
 from wxjax.systems.mofme import measure as streaming
 from wxjax.systems.mofme import report, temporal
-from wxjax.train import weights
+from wxjax.train import provenance, weights
 
 CHOSEN = 12  # clips at most that decide about the reference
 FLAT = 20  # frames that the drift is told from, at the beginning and at the end
@@ -38,7 +39,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
             name=name,
             validation=validation_batch(load("val_router"), config.data.crops[0]),
         )
-        about = evidence.provenance(config, load("train"))
+        about = provenance.of(config, load("train"))
         about["reference"] = choose(config, variables, load("choice"))
         weights.save(folder, variables, about)
     test(config, workdir, load("test"))
@@ -82,17 +83,17 @@ def psnr(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def test(config: ConfigDict, workdir: pathlib.Path, source: Any) -> None:
     """Rows, summary and report on `source`; skipped where they stand already."""
-    stamp = {
-        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
-        "data_hash": sources.fingerprint(source),
-        "protocol": config.evaluate.protocol,
-        "tiles": config.tiles.to_dict(),
-        "cuts": config.video.cuts.to_dict(),
-    }
-    done = workdir / "evaluated.json"
-    if not done.exists() or files.read_json(done) != stamp:
-        evaluate(config, workdir, workdir, source)
-        files.write_json(done, stamp)
+    stamp.once(
+        config,
+        workdir,
+        lambda: evaluate(config, workdir, workdir, source),
+        {
+            "weights_hash": stamp.weights_hash(workdir),
+            "data_hash": sources.fingerprint(source),
+            "protocol": config.evaluate.protocol,
+            "cuts": config.video.cuts.to_dict(),
+        },
+    )
     report.build(workdir)
 
 

@@ -1,13 +1,12 @@
 """From the files of a video run to `report.md`, `figures/*.png` and `index.html`."""
 
-import html
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 
 from wxjax import files
-from wxjax.report import cells, evidence, figures, page
+from wxjax.report import document, evidence, figures
 from wxjax.report.cells import Cell, Table, number
 
 NAMES = {"input": "Input", "frame": "Frame by frame", "video": "With the frame before"}
@@ -21,34 +20,13 @@ def build(workdir: pathlib.Path | str) -> None:
     """
     workdir = pathlib.Path(workdir)
     summary = files.read_json(workdir / "video.json")
-    training = evidence._training(workdir)
-    plots = {}
-    for name, (caption, draw, size) in available(summary, training).items():
-        light = figures.render(draw, figures.LIGHT, size)
-        plots[name] = (caption, light, figures.render(draw, figures.DARK, size))
-        files.write_bytes(workdir / "figures" / f"{name}.png", light)
-    shown = tables(summary)
-    pictures = sorted((workdir / "samples").glob("*.png"))
-    lines = [f"# {summary['model']}\n", *[cells.markdown(table) for table in shown]]
-    lines += [f"![{c}](figures/{n}.png)\n\n{c}\n" for n, (c, _, _) in plots.items()]
-    lines += [f"![{p.stem}](samples/{p.name})\n\n{captions(p)}\n" for p in pictures]
-    files.write_text(workdir / "report.md", "\n".join(lines))
-    body = "".join(page.table(table) for table in shown)
-    body += "".join(f'<div class="plots">{page._plot(*p, True)}</div>' for p in plots.values())
-    body += "".join(
-        f'<figure><img src="{page._uri(p.read_bytes(), "png")}" alt="{p.stem}">'
-        f"<figcaption>{captions(p)}</figcaption></figure>"
-        for p in pictures
-    )
-    title = html.escape(summary["model"])
-    files.write_text(
-        workdir / "index.html",
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{title}</title><link rel="icon" href="data:,">'
-        f"<style>{page.asset('page.css')} figure img {{max-width: 100%}}</style></head><body>"
-        f"<header><div class='inside'><h1>{title}</h1></div></header>"
-        f"<main><section>{body}</section></main></body></html>\n",
+    training = evidence.training(workdir)
+    document.write(
+        workdir,
+        summary["model"],
+        tables=tables(summary),
+        plots=document.draw(workdir, available(summary, training)),
+        pictures=document.samples(workdir, captions),
     )
 
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from wxjax.evaluate import cost, flops
 from wxjax.nn import experts as trees
-from wxjax.systems.reid import variants
+from wxjax.systems.reid import training, variants
 from wxjax.systems.reid.sizes import sizes_of
 
 BATCHES = (1, 32)
@@ -18,13 +18,11 @@ BATCHES = (1, 32)
 
 def measure(config: ConfigDict, workdir: pathlib.Path, names: Sequence[str], seed: int) -> dict:
     """A row a variant; latencies are taken in turn, so that ratios hold on a busy machine."""
-    from wxjax.systems.reid import recipe
-
     rows: dict[str, dict[str, Any]] = {}
     programs: dict[int, dict[str, Any]] = {n: {} for n in BATCHES}
     for name in names:
-        place = recipe.folder(workdir, name, seed) / "last"
-        task, variables, about, one = recipe.system(config, workdir, place)
+        place = training.folder(workdir, name, seed) / "last"
+        task, variables, about, one = training.system(config, workdir, place)
         sizes = sizes_of(one)
         params = trees.flatten(variables["params"])
         inference = {k: v for k, v in params.items() if "classifier" not in k}

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from wxjax import errors, files
 from wxjax.report import figures
-from wxjax.systems.reid import explain, recipe, sheets
+from wxjax.systems.reid import explain, sheets, training
 from wxjax.systems.reid import measure as evaluation
 from wxjax.systems.reid.data import shots
 from wxjax.systems.reid.measure import Embedder
@@ -29,7 +29,7 @@ def run(
     Raises:
       InputError: for an id that the split does not have, or a network without experts.
     """
-    task, variables, _, one = recipe.system(config, workdir)
+    task, variables, _, one = training.system(config, workdir)
     source = shots.open(config.data, "test")
     known = evaluation.describe(source)
     places = [_find(known, text) for text in (query, item)]
@@ -96,7 +96,7 @@ def removed(config, embed, source, known, every, places, names) -> dict[str, dic
 
 def _outcome(config, known, feature, places) -> dict[str, Any]:
     ranking, q, g = evaluation.compare(
-        known, feature, protocol=recipe.protocol(config), keep=len(known.ids)
+        known, feature, protocol=training.protocol(config), keep=len(known.ids)
     )
     at = np.flatnonzero(q == places[0])
     similarity = float(feature[places[0]] @ feature[places[1]])

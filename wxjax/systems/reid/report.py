@@ -1,6 +1,5 @@
 """From the files of a re-identification run to `report.md`, `figures/*.png`, `index.html`."""
 
-import html
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from wxjax import errors, files
-from wxjax.report import cells, figures, page
+from wxjax.report import cells, document
 from wxjax.report.cells import Cell, Table, number
 from wxjax.systems.reid import figures as plots
 from wxjax.systems.reid import sheets
@@ -36,48 +35,17 @@ def build(workdir: pathlib.Path | str) -> None:
         raise errors.InputError(f"{str(workdir)!r}: no retrieval.json. Run `wxjax evaluate` first.")
     made = files.read_json(workdir / "retrieval.json")
     history = training(workdir, made)
-    drawn = {}
     extra = studies.read(workdir)
-    listed = plots.available(made, history, workdir) | studies.available(extra)
-    for name, (caption, draw, size) in listed.items():
-        light = figures.render(draw, figures.LIGHT, size)
-        drawn[name] = (caption, light, figures.render(draw, figures.DARK, size))
-        files.write_bytes(workdir / "figures" / f"{name}.png", light)
-    shown = [*tables(made), *studies.tables(extra)]
-    pictures = sorted((workdir / "samples").glob("*.png"))
-    title = f"{made['model']}: re-identification on {made['data']}"
-    lines = [f"# {title}\n", *[f"- {line}" for line in made["findings"]], ""]
-    lines += [cells.markdown(table) for table in shown]
-    lines += [f"![{c}](figures/{n}.png)\n\n{c}\n" for n, (c, _, _) in drawn.items()]
-    lines += [f"![{p.stem}](samples/{p.name})\n\n{described(p)}\n" for p in pictures]
-    files.write_text(workdir / "report.md", "\n".join(lines))
-    files.write_text(workdir / "index.html", document(title, made, shown, drawn, pictures))
-
-
-def document(title, made, shown, drawn, pictures) -> str:
-    """The page: findings first, then pictures, tables, plots."""
-    said = "".join(f"<li>{html.escape(line)}</li>" for line in made["findings"])
-    ranked = "".join(
-        f'<figure class="wide"><img src="{page._uri(p.read_bytes(), "png")}" alt="{p.stem}">'
-        f"<figcaption>{html.escape(described(p))}</figcaption></figure>"
-        for p in pictures
-    )
-    wide = {"curves", "weights", "usage"}
-    graphs = "".join(page._plot(*drawn[name], name in wide) for name in drawn)
-    body = f"<section><h2>Findings</h2><ul>{said}</ul></section>"
-    body += "<section><h2>Scores</h2>" + "".join(page.table(t) for t in shown) + "</section>"
-    if graphs:
-        body += f'<section><h2>Figures</h2><div class="plots">{graphs}</div></section>'
-    if ranked:
-        body += f"<section><h2>Ranked lists</h2>{ranked}</section>"
-    words = html.escape(title)
-    style = page.asset("page.css") + " figure img {max-width: 100%}"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{words}</title><link rel="icon" href="data:,"><style>{style}</style></head><body>'
-        f"<header><div class='inside'><h1>{words}</h1></div></header>"
-        f"<main>{body}</main></body></html>\n"
+    document.write(
+        workdir,
+        f"{made['model']}: re-identification on {made['data']}",
+        findings=made["findings"],
+        tables=[*tables(made), *studies.tables(extra)],
+        plots=document.draw(
+            workdir, plots.available(made, history, workdir) | studies.available(extra)
+        ),
+        pictures=document.samples(workdir, described),
+        wide=("curves", "weights", "usage"),
     )
 
 

@@ -1,6 +1,5 @@
 """What trained re-identification runs are worth: rankings, controls on the gate, findings."""
 
-import json
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,12 +9,12 @@ from ml_collections import ConfigDict
 
 from wxjax import files
 from wxjax.data import sources
-from wxjax.recipes import evidence
-from wxjax.systems.reid import cost, ranking, recipe, report, variants
+from wxjax.evaluate import stamp
+from wxjax.systems.reid import cost, ranking, report, training, variants
 from wxjax.systems.reid import measure as evaluation
 from wxjax.systems.reid.measure import Embedder
 from wxjax.systems.reid.sizes import sizes_of
-from wxjax.train import weights
+from wxjax.train import provenance, weights
 
 
 def test(config: ConfigDict, workdir: pathlib.Path, load: Callable) -> None:
@@ -23,19 +22,14 @@ def test(config: ConfigDict, workdir: pathlib.Path, load: Callable) -> None:
     names = variants.expand(config.study.variants)
     runs = [(name, int(seed)) for name in names for seed in config.study.seeds]
     source = load("test")
-    hashes = {
-        f"{name}/{seed}": files.sha256(recipe.folder(workdir, name, seed) / "last" / weights.ARRAYS)
-        for name, seed in runs
-    }
-    stamp = {
-        "weights": hashes,
-        "data_hash": sources.fingerprint(source),
-        "evaluate": json.loads(json.dumps(config.evaluate.to_dict())),
-    }
-    done = workdir / "evaluated.json"
-    if not done.exists() or files.read_json(done) != stamp:
-        evaluate(config, workdir, workdir, source, load("train"))
-        files.write_json(done, stamp)
+    folders = {f"{name}/{seed}": training.folder(workdir, name, seed) for name, seed in runs}
+    hashes = {name: files.sha256(at / "last" / weights.ARRAYS) for name, at in folders.items()}
+    stamp.once(
+        config,
+        workdir,
+        lambda: evaluate(config, workdir, workdir, source, load("train")),
+        {"weights": hashes, "data_hash": sources.fingerprint(source)},
+    )
     report.build(workdir)
 
 
@@ -64,13 +58,13 @@ def evaluate(
     raw, _, _ = evaluation.compare(
         known,
         evaluation.raw_pixels(source),
-        protocol=recipe.protocol(config),
+        protocol=training.protocol(config),
         chunk=config.evaluate.chunk,
     )
     made = {
         "model": "Multi-scale experts",
         "data": config.data.name,
-        "protocol": recipe.protocol(config),
+        "protocol": training.protocol(config),
         "ap": config.evaluate.ap,
         "queries": int(np.isin(known.role, ("query", "both")).sum()),
         "gallery": int(np.isin(known.role, ("gallery", "both")).sum()),
@@ -82,7 +76,7 @@ def evaluate(
         "gate": gate_verdict(kept),
         "cost": cost.measure(config, workdir, names, seeds[0]),
         "test_hash": sources.fingerprint(source),
-        **{k: v for k, v in evidence.provenance(config, source).items() if k != "data_hash"},
+        **{k: v for k, v in provenance.of(config, source).items() if k != "data_hash"},
     }
     made["findings"] = findings(made)
     files.write_json(out / "retrieval.json", made)
@@ -92,13 +86,13 @@ def evaluate(
 
 def measure(config, workdir, name, seed, source, known, reference):
     """One run's scores by protocol, its rows, and what the gate's test needs."""
-    place = recipe.folder(workdir, name, seed)
-    task, variables, about, one = recipe.system(config, workdir, place / "last")
+    place = training.folder(workdir, name, seed)
+    task, variables, about, one = training.system(config, workdir, place / "last")
     sizes = sizes_of(one)
     size = config.evaluate.batch_size
     embed = Embedder(task, variables, size)
     options = dict(
-        protocol=recipe.protocol(config), chunk=config.evaluate.chunk, form=config.evaluate.ap
+        protocol=training.protocol(config), chunk=config.evaluate.chunk, form=config.evaluate.ap
     )
     out = embed(source, label=f"{name} {seed}")
     full, q, g = evaluation.compare(known, out["feature"], **options)

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from wxjax import errors, files
 from wxjax.evaluate import runner
-from wxjax.systems.reid import sheets
+from wxjax.systems.reid import sheets, training
 from wxjax.systems.reid.data import gallery
 from wxjax.train import weights
 
@@ -54,9 +54,7 @@ class Searcher:
     """A trained network as a function of shots, with a store of what it has seen."""
 
     def __init__(self, config: ConfigDict, workdir: pathlib.Path):
-        from wxjax.systems.reid import recipe
-
-        task, variables, _, self._config = recipe.system(config, workdir)
+        task, variables, _, self._config = training.system(config, workdir)
         self._predict, self._variables = jax.jit(task.predict), jax.device_put(variables)
         self._weights = files.sha256(workdir / "system" / weights.ARRAYS)
         self.modalities = tuple(config.data.modalities)

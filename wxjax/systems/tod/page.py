@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from wxjax import files
-from wxjax.report import page
+from wxjax.report import document as documents
 
 STYLE = """
+header { display: none; }
 .day { max-width: 1080px; margin: 0 auto; padding: 24px; }
 .day canvas { width: 100%; border-radius: 10px; background: #000; image-rendering: auto; }
 .day .bar { display: flex; gap: 16px; align-items: center; margin: 12px 0 0; }
@@ -38,12 +39,9 @@ def document(basis: Any, title: str, note: str = "") -> str:
     }
     label = "Hour of the day" if basis.period == 24 else "Day of the year"
     step = basis.period / 288
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{html.escape(title)}</title><link rel="icon" href="data:,">'
-        f"<style>{page.asset('page.css')}{STYLE}</style></head><body><div class='day'>"
-        f"<h1>{html.escape(title)}</h1>"
+    words = html.escape(title)
+    view = (
+        f"<div class='day'><h1>{words}</h1>"
         f'<p class="soft">{html.escape(note)}</p>'
         f'<canvas width="{width}" height="{height}" role="img" aria-label="The view"></canvas>'
         f'<div class="bar"><button type="button">Play</button>'
@@ -51,8 +49,10 @@ def document(basis: Any, title: str, note: str = "") -> str:
         f'value="{basis.period / 2:g}" aria-label="{label}" autocomplete="off">'
         "<output></output></div></div>"
         f'<script id="day" type="application/json">{json.dumps(day)}</script>'
-        f"<script>{page.asset('day.js', 'wxjax.systems.tod')}</script></body></html>\n"
     )
+    script = documents.asset("day.js", "wxjax.systems.tod")
+    sections = [documents.Section("view", "", view)]
+    return documents.document(title, sections, head=" ", style=STYLE, script=script)
 
 
 def write(path: pathlib.Path, basis: Any, title: str, note: str = "") -> None:

@@ -6,183 +6,47 @@ A stage whose product stands in the workdir is skipped; a killed run goes on whe
 import pathlib
 from typing import Any
 
-import grain
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from wxjax import errors, files, systems
-from wxjax.evaluate import runner
-from wxjax.recipes import evidence, stages
+from wxjax import files
+from wxjax.evaluate import runner, stamp
 from wxjax.systems.tod import basis as bases
-from wxjax.systems.tod import lightmap, quantise, rates, report
+from wxjax.systems.tod import lightmap, quantise, rates, rendering, report, training
 from wxjax.systems.tod import measure as measuring
 from wxjax.systems.tod.data import day as daytime
-from wxjax.systems.tod.data import valley
 from wxjax.task import Task
-from wxjax.train import loop, weights
+from wxjax.train import weights
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Trains what is missing, measures it, and writes the report."""
-    day, split = data(config)
+    day, split = training.data(config)
     folder = workdir / "system"
     if not (folder / "weights.json").exists():
-        variables = train(config, day, split, workdir / config.stage)
+        variables = training.train(config, day, split, workdir / config.stage)
         packed = quantise.pack(config.model.quant, variables)
-        weights.save(folder, packed, provenance(config, day, split))
+        weights.save(folder, packed, training.provenance(config, day, split))
     test(config, workdir)
-
-
-def data(config: ConfigDict) -> tuple[daytime.Day, daytime.Split]:
-    """The day, and what of it the protocol gives."""
-    if config.data.name == "embedded":
-        size = f"{config.data.height}x{config.data.width}"
-        print(f"embedded data: a drawn valley at {size}, 24 hours and both switches of its lamps")
-    day = daytime.open(config.data)
-    return day, daytime.split(day, config.protocol, config.val_hours, config.val_in_train)
-
-
-def fitted(config: ConfigDict, day: daytime.Day) -> ConfigDict:
-    """The stage's config with what the data says: period, place, lights, a transfer for HDR."""
-    out = stages.stage_config(config, config.stage, config.stage)
-    out.model.period = config.data.period
-    for name, value in day.geo.items():
-        out.model[name] = value
-    if "latitude" in day.geo or config.data.name == "embedded":
-        out.model.learn_sun = False  # the place is known
-    if config.data.name == "embedded":
-        out.model.latitude, out.model.declination = config.data.latitude, config.data.declination
-        out.model.lights = valley.LIGHTS[0]
-    if config.data.period != 24:
-        out.model.lights, out.model.time_code = (), "harmonic"
-        out.model.time_harmonics = min(out.model.time_harmonics, 2)
-    if day.frames.dtype != np.uint8 and out.model.transfer in ("srgb", "linear"):
-        out.model.transfer = "log1p"
-    return out
-
-
-def train(
-    config: ConfigDict, day: daytime.Day, split: daytime.Split, workdir: pathlib.Path
-) -> dict:
-    """The field on the split's given hours; averaged variables, at once where it is done."""
-    staged = fitted(config, day)
-    times = staged.model.hash_times
-    if config.model.field == "hash3d" and config.protocol != "R" and times > len(split.hours):
-        rule = f"cells of time between {len(split.hours)} given hours would learn nothing"
-        raise errors.bad("model.hash_times", times, rule, f"Try {len(split.hours)}, or protocol=R.")
-    task = systems.make(staged)
-    variables = task.init(
-        jax.random.key(config.seed), {"frames": split.frames, "hours": split.hours}
-    )
-    if "field" not in variables["params"]:
-        print(f"{config.model.field}: closed form, nothing to train")
-        return variables
-    state = loop.train(
-        task, staged, numbers(config, split), workdir, variables=variables,
-        evaluate=validator(task, day, split, config.val_downsample), name=config.stage,
-    )  # fmt: skip
-    return rounded(config.model.quant, stages.chosen(staged, workdir, state))
-
-
-def rounded(quant: str, variables: dict) -> dict:
-    """Variables as they are once stored and read again."""
-    return jax.device_get(quantise.unpack(quantise.pack(quant, variables)))
-
-
-def numbers(config: ConfigDict, split: daytime.Split) -> Any:
-    """Endless batches of numbers, one a group of pixels: a step draws hours and places itself."""
-    training = config.training
-    side = training.patch_size
-    height, width = split.frames.shape[1:3]
-    if side and side > min(height, width):
-        rule = f"expected at most the picture's shorter side, {min(height, width)}"
-        raise errors.bad("training.patch_size", side, rule)
-    count = max(1, training.batch_size // side**2) if side else training.groups
-    batches = iter(
-        grain.MapDataset.range(count)
-        .map(lambda i: {"index": np.int32(i)})
-        .repeat(None)
-        .batch(count)
-        .to_iter_dataset()
-    )
-    batches.source = f"hours({files.digest({'frames': split.frames, 'hours': split.hours})[:16]})"
-    return batches
-
-
-def validator(task: Task, day: daytime.Day, split: daytime.Split, shrink: int = 1):
-    """PSNR, SSIM and LPIPS at hidden hours (given ones where none is hidden), for the curves.
-
-    `shrink`: pixels a side that are averaged first; the report is always at full size.
-    """
-    hours, frames = split.test_hours, split.test_frames
-    if not len(hours):
-        hours, frames = split.hours, split.frames
-    picks = np.unique(np.linspace(0, len(hours) - 1, 8).round().astype(int))
-    predict = jax.jit(task.predict)
-    hdr = frames.dtype != np.uint8
-    measure = light(day, shrink) if hdr else task.measure
-
-    def evaluate(variables, step):
-        found = []
-        for i in picks:
-            made = np.asarray(predict(variables, {"time": np.float32(hours[i])[None]})["image"])
-            shown, truth = (smaller(x, shrink) for x in (made, frames[i][None]))
-            values = measure({"image": shown}, {"target": truth if hdr else np.uint8(truth)})
-            found.append({"metrics": {name: float(v[0]) for name, v in values.items()}})
-        return task.summarize(found)
-
-    return evaluate
-
-
-def smaller(images: np.ndarray, by: int) -> np.ndarray:
-    """`[b h w 3]` averaged over `by` x `by` pixels; what does not fill a block is cut off."""
-    if by == 1:
-        return images
-    b, h, w, _ = images.shape
-    cut = images[:, : h // by * by, : w // by * by].astype(np.float32)
-    means = cut.reshape(b, h // by, by, w // by, by, 3).mean((2, 4))
-    return np.rint(means) if images.dtype == np.uint8 else means
-
-
-def provenance(config: ConfigDict, day: daytime.Day, split: daytime.Split) -> dict:
-    return {
-        **evidence.provenance(config, day),
-        "hours": np.round(split.hours, 4).tolist(),
-        "hidden": np.round(split.test_hours, 4).tolist(),
-        "model": fitted(config, day).model.to_dict(),
-    }
-
-
-def system(workdir: pathlib.Path, config: ConfigDict) -> tuple[Task, dict, dict]:
-    """The trained view of a workdir: task, variables, provenance."""
-    variables, about = weights.load(workdir / "system")
-    staged = ConfigDict(stages.stage_config(config, config.stage, config.stage))
-    staged.model = ConfigDict(about["model"])
-    return systems.make(staged), variables, about
 
 
 def test(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Rows, means and report; skipped where they stand already."""
-    stamp = {
-        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
-        "protocol": config.protocol,
-    }
-    done = workdir / "evaluated.json"
-    if not done.exists() or files.read_json(done) != stamp:
-        from wxjax.systems.tod import rendering
 
+    def measure() -> None:
         rendering.bake(config, workdir)
         evaluate(config, workdir)
-        files.write_json(done, stamp)
+
+    stamp.once(config, workdir, measure, {"weights_hash": stamp.weights_hash(workdir)})
     report.build(workdir)
 
 
 def evaluate(config: ConfigDict, workdir: pathlib.Path) -> dict:
     """Measures the model and every closed-form opponent; writes per_hour.jsonl, daytime.json."""
-    day, split = data(config)
-    task, variables, about = system(workdir, config)
+    day, split = training.data(config)
+    task, variables, about = training.system(workdir, config)
     model = about["model"]
     solar, period = model["time_code"] != "harmonic", model["period"]
     variants = against(split, variables, model)
@@ -327,7 +191,7 @@ def left_out(config, workdir, day, task, model, measuring_as) -> list[dict]:
     solar, period, rows = model["time_code"] != "harmonic", model["period"], []
     for i in daytime.whole_hours(day):
         split = daytime.hide(day, int(i))
-        variables = train(config, day, split, workdir / "loo" / f"{day.hours[i]:g}")
+        variables = training.train(config, day, split, workdir / "loo" / f"{day.hours[i]:g}")
         variants = against(split, variables, model)
         variants["model"] = measuring.Renderer(task, variables)
         one = (split.test_hours, split.test_frames)
@@ -339,7 +203,7 @@ def left_out(config, workdir, day, task, model, measuring_as) -> list[dict]:
 def measures(task: Task, day: daytime.Day) -> tuple[Any, Any]:
     """How pictures are measured, and how they are rounded first."""
     if day.frames.dtype != np.uint8:
-        return light(day), lambda picture: np.maximum(picture, 0)
+        return training.light(day), lambda picture: np.maximum(picture, 0)
     return task.measure if day.mask is None else masked(task.measure, day.mask), runner.round8
 
 
@@ -364,21 +228,6 @@ def bytes_of(day: daytime.Day, split: daytime.Split, period: float, task: Task) 
         return rates.light(split.hours, split.frames, period, mask, lightmap.measure)
     track = lambda jobs: runner.track(jobs, len(jobs), "rates")
     return rates.curve(split.hours, split.frames, period, task.measure, track)
-
-
-def light(day: daytime.Day, shrink: int = 1) -> Any:
-    """`measure` of light maps: one peak for all hours, masked."""
-    mask = np.ones(day.frames.shape[1:3], bool) if day.mask is None else day.mask
-    peak = float(day.frames[:, mask].max())
-    rows, columns = (n // shrink * shrink for n in mask.shape)
-    mask = mask[:rows:shrink, :columns:shrink]
-
-    def measure(outputs, batch):
-        truth = batch["target"][0]
-        found = [lightmap.measure(picture, truth, mask, peak) for picture in outputs["image"]]
-        return {name: np.array([entry[name] for entry in found]) for name in found[0]}
-
-    return measure
 
 
 class Samples:

@@ -15,7 +15,8 @@ from wxjax.data import video
 from wxjax.evaluate import runner
 from wxjax.systems.tod import basis as bases
 from wxjax.systems.tod import measure as measuring
-from wxjax.systems.tod import page, recipe
+from wxjax.systems.tod import page, training
+from wxjax.train import weights
 
 PAGE_WIDTH = 640  # pixels: wider views are shown at every second, third ... pixel on the page
 FILMS = (".gif", ".mp4")
@@ -41,10 +42,10 @@ def moments(text: str, period: float) -> list[float]:
 
 def renderer(config: ConfigDict, workdir: pathlib.Path, baked: bool) -> tuple[Callable, dict]:
     """`hour -> [h w 3]` of the trained view, or of its baked basis; and what is known of it."""
-    _, about = recipe.weights.load(workdir / "system")
+    _, about = weights.load(workdir / "system")
     if baked:
         return bases.load(workdir / "basis.npz"), about
-    task, variables, about = recipe.system(workdir, config)
+    task, variables, about = training.system(workdir, config)
     return measuring.Renderer(task, variables), about
 
 
@@ -117,7 +118,7 @@ def pixels(config: ConfigDict, workdir: pathlib.Path, hour: float, table: pathli
         coords = np.loadtxt(table, delimiter=",", ndmin=2, dtype=np.int64)[:, :2]
     except (OSError, ValueError) as error:
         raise errors.bad("--pixels", str(table), f"expected lines of y,x ({error})") from None
-    size = recipe.weights.load(workdir / "system")[0]["scene"]["frames"].shape[:2]
+    size = weights.load(workdir / "system")[0]["scene"]["frames"].shape[:2]
     if (coords < 0).any() or (coords >= size).any():
         raise errors.bad("--pixels", str(table), f"expected y,x below {size[0]},{size[1]}")
     colours = make.pixels(hour, coords)

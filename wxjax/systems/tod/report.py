@@ -1,13 +1,12 @@
 """From the files of a time-of-day run to `report.md`, `figures/*.png` and `index.html`."""
 
-import html
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from wxjax import files
-from wxjax.report import cells, evidence, figures, page
+from wxjax.report import cells, document, evidence, figures
 from wxjax.report.cells import Cell, Table, number
 from wxjax.systems.tod import sun
 
@@ -36,43 +35,17 @@ def build(workdir: pathlib.Path | str) -> None:
     workdir = pathlib.Path(workdir)
     summary = files.read_json(workdir / "daytime.json")
     rows = files.read_jsonl(workdir / "per_hour.jsonl")
-    plots = {}
-    for name, (caption, draw, size) in available(summary, rows, workdir).items():
-        light = figures.render(draw, figures.LIGHT, size)
-        plots[name] = (caption, light, figures.render(draw, figures.DARK, size))
-        files.write_bytes(workdir / "figures" / f"{name}.png", light)
     shown = [quality(summary, part) for part in PARTS if has(summary, part)]
     shown += [*([bytes_table(summary)] if summary.get("rates") else []), about(summary)]
-    pictures = sorted((workdir / "samples").glob("*.png"))
-    lines = [f"# {summary['model']}\n", lead(summary) + "\n", *map(cells.markdown, shown)]
-    lines += [f"![{c}](figures/{n}.png)\n\n{c}\n" for n, (c, _, _) in plots.items()]
-    lines += [f"![{said(p)}](samples/{p.name})\n\n{said(p)}\n" for p in pictures]
-    files.write_text(workdir / "report.md", "\n".join(lines))
-    files.write_text(workdir / "index.html", document(summary, shown, plots, pictures, workdir))
-
-
-def document(summary, shown, plots, pictures: Sequence[pathlib.Path], workdir) -> str:
-    """One HTML page that needs nothing but itself."""
-    drawn = "".join(page._plot(*plot, True) for plot in plots.values())
-    strips = "".join(
-        f'<figure class="wide"><img src="{page._uri(p.read_bytes(), "png")}" alt="{said(p)}">'
-        f"<figcaption>{said(p)}</figcaption></figure>"
-        for p in pictures
-    )
     slider = '<p><a href="day.html">The day, hour by hour</a></p>'
-    title = html.escape(summary["model"])
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{title}</title><link rel="icon" href="data:,">'
-        f"<style>{page.asset('page.css')} figure img {{max-width: 100%; width: 100%}}</style>"
-        f"</head><body><header><div class='inside'><h1>{title}</h1>"
-        f'<p class="lead">{html.escape(lead(summary))}</p></div></header><main>'
-        f"<section><h2>Quality</h2>{''.join(page.table(t) for t in shown)}</section>"
-        f'<section><h2>Hour by hour</h2><div class="plots">{drawn}</div></section>'
-        f"<section><h2>Pictures</h2>"
-        f"{slider if (workdir / 'day.html').exists() else ''}{strips}</section>"
-        "</main></body></html>\n"
+    document.write(
+        workdir,
+        summary["model"],
+        lead=lead(summary),
+        tables=shown,
+        plots=document.draw(workdir, available(summary, rows, workdir)),
+        pictures=document.samples(workdir, said),
+        above=slider if (workdir / "day.html").exists() else "",
     )
 
 
@@ -176,7 +149,7 @@ def about(summary: Mapping) -> Table:
 def available(summary: Mapping, rows: Sequence[Mapping], workdir: pathlib.Path) -> dict:
     """name -> (caption, draw, size)."""
     wide = (2 * figures.SIZE[0], 3.2)
-    training, terms = evidence._training(workdir), loss_terms(workdir)
+    training, terms = evidence.training(workdir), loss_terms(workdir)
     plots = {}
     for part, words in PARTS.items():
         chosen = [row for row in rows if row["part"] == part]

@@ -7,7 +7,7 @@ import pytest
 
 from configs import reid
 from wxjax import errors, files
-from wxjax.systems.reid import recipe
+from wxjax.systems.reid import training
 from wxjax.systems.reid.data.pedestrians import Pedestrians
 from wxjax.systems.reid.studies import architecture, federate, shrink
 
@@ -103,10 +103,10 @@ def place(tmp_path_factory):
     config.study.variants = ("moe",)
     folder = tmp_path_factory.mktemp("studies")
     config.data.takes = 4
-    load = lambda split: recipe.shots.open(config.data, split)
+    load = lambda split: training.shots.open(config.data, split)
     small = lambda split: Resized(load(split), (64, 32))
-    recipe.train(config, folder, "moe", 0, small)
-    recipe.ship(config, folder)
+    training.train(config, folder, "moe", 0, small)
+    training.ship(config, folder)
     return config, folder
 
 
@@ -134,9 +134,9 @@ class Resized:
 @pytest.fixture
 def small(place, monkeypatch):
     config, folder = place
-    opened = recipe.shots.open
+    opened = training.shots.open
     monkeypatch.setattr(
-        recipe.shots, "open", lambda data, split: Resized(opened(data, split), (64, 32))
+        training.shots, "open", lambda data, split: Resized(opened(data, split), (64, 32))
     )
     return config, folder
 

@@ -17,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from wxjax import errors, files, systems
-from wxjax.systems.reid import recipe, variants
+from wxjax.systems.reid import training, variants
 from wxjax.systems.reid.data import identities, shots
 from wxjax.systems.reid.sizes import sizes_of
 from wxjax.train import loop
@@ -109,7 +109,7 @@ class Trainer:
 
     def _train(self, candidate, name, steps):
         config = self._config
-        one = recipe.variant_config(config, "moe", 0, len(np.unique(self._source.pids)))
+        one = training.variant_config(config, "moe", 0, len(np.unique(self._source.pids)))
         one = configured(one, candidate)
         # A constant rate: a longer run goes on from a shorter one.
         one.num_steps, one.optimizer.schedule = steps, "constant"
@@ -125,9 +125,9 @@ class Trainer:
             **config.data.augment.to_dict(),
         )
         place = self._workdir / "search" / files.sha256_text(name)[:12]
-        watch = recipe.validator(task, self._check, config)
+        watch = training.validator(task, self._check, config)
         state = loop.train(
-            task, one, batches, place, variables=recipe.start(task, config.seed), name=place.name
+            task, one, batches, place, variables=training.start(task, config.seed), name=place.name
         )
         values = watch(state.variables, steps)
         cost = variants.block_cost(sizes_of(one))

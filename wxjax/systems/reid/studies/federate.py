@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 
 from wxjax import errors, files, systems
 from wxjax.systems.reid import measure as evaluation
-from wxjax.systems.reid import ranking, recipe
+from wxjax.systems.reid import ranking, training
 from wxjax.systems.reid.data import identities, shots
 from wxjax.systems.reid.measure import Embedder
 from wxjax.train import optimizer
@@ -187,10 +187,10 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     """Compares the methods on the run's own data; writes federate.json in the workdir."""
     source, test = (shots.open(config.data, split) for split in ("train", "test"))
     known = evaluation.describe(test)
-    one = recipe.variant_config(config, "moe", 0, len(np.unique(source.pids)))
+    one = training.variant_config(config, "moe", 0, len(np.unique(source.pids)))
     task = systems.make(one)
     one.federate = config.federate
-    start = jax.device_get(recipe.start(task, config.seed))
+    start = jax.device_get(training.start(task, config.seed))
     parts = clients(source, config.federate.split, config.federate.clients, config.seed)
     labels = {int(p): i for i, p in enumerate(np.unique(source.pids))}
     found: dict[str, Any] = {"clients": [len(part) for part in parts], "methods": {}}
@@ -244,7 +244,7 @@ def _score(task: Any, test: Any, known: Any, config: ConfigDict, params: Any, st
         mine = jax.tree.map(lambda x, c=c: x[c], {"params": params, **stats})
         embed = Embedder(task, mine, config.evaluate.batch_size, predict)
         out = embed(test)
-        ranked, _, _ = evaluation.compare(known, out["feature"], protocol=recipe.protocol(config))
+        ranked, _, _ = evaluation.compare(known, out["feature"], protocol=training.protocol(config))
         found.append(ranking.scores(ranked)["map"])
     return float(np.mean(found))
 

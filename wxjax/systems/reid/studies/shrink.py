@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from wxjax import files, systems
 from wxjax.evaluate import cost
 from wxjax.recipes import stages
-from wxjax.systems.reid import compress, ranking, recipe
+from wxjax.systems.reid import compress, ranking, training
 from wxjax.systems.reid import measure as evaluation
 from wxjax.systems.reid.data import identities, shots
 from wxjax.systems.reid.experts import WIDTHS
@@ -29,7 +29,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
 
     Latencies are of batches of 32, the programs of all rows run in turn.
     """
-    task, variables, about, one = recipe.system(config, workdir)
+    task, variables, about, one = training.system(config, workdir)
     test = shots.open(config.data, "test")
     known = evaluation.describe(test)
     rows: dict[str, dict[str, Any]] = {}
@@ -38,7 +38,7 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     def add(name, task, variables, more):
         embed = Embedder(task, variables, config.evaluate.batch_size)
         ranked, _, _ = evaluation.compare(
-            known, embed(test, label=name)["feature"], protocol=recipe.protocol(config)
+            known, embed(test, label=name)["feature"], protocol=training.protocol(config)
         )
         found = ranking.scores(ranked)
         rows[name] = {"map": found["map"], "rank1": found["rank1"], **more}
@@ -112,7 +112,7 @@ def adaptive(config: ConfigDict, task: Any, variables: Any, known: Any, test: An
     feature = np.select(
         [asked[:, None] == share for share in WIDTHS], [made[s]["feature"] for s in WIDTHS]
     )
-    ranked, _, _ = evaluation.compare(known, feature, protocol=recipe.protocol(config))
+    ranked, _, _ = evaluation.compare(known, feature, protocol=training.protocol(config))
     found = ranking.scores(ranked)
     return {
         "map": found["map"],
