@@ -1,7 +1,7 @@
 """The plug between a system and everything that trains, measures or ships it."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 DEGRADATIONS = ("haze", "rain", "snow")
 
@@ -9,6 +9,19 @@ Variables = Any  # Linen collections: {"params": ..., ...}
 Batch = dict[str, Any]
 Outputs = dict[str, Any]
 Row = dict[str, Any]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Examples at random access: what a data set is to everything that reads it.
+
+    An example is a dict with `id`; `index` is its stable number. Two sources of equal `repr`
+    hold the same examples: a run that goes on compares it.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int, /) -> dict[str, Any]: ...
 
 
 class Parts(NamedTuple):

@@ -78,11 +78,11 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path, sourc
     for row in rows:
         schema.validate("row", row)
     files.write_jsonl(out / "per_image.jsonl", rows)
-    name = systems.load(config.system).title
+    name, dims = systems.load(config.system).title, config.model.get("dims", ())
     meta = {
         **about,
         "model": name,
-        "backbone": f"{name}-{'x'.join(str(d) for d in config.model.dims)}",
+        "backbone": "-".join([name, *["x".join(map(str, dims))] * bool(dims)]),
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
         "test_hash": sources.fingerprint(source),
         "protocol": config.evaluate.protocol,
