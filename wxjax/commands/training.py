@@ -28,7 +28,7 @@ def train(call: Call) -> None:
     allocator.keep_memory()
     settings.save(call.config, call.workdir)
     recipe = call.config.recipe
-    known = ("moei", "single", "video", "daytime", "retrieval", "infrared")
+    known = ("moei", "weather", "single", "video", "daytime", "retrieval", "infrared")
     if recipe not in known:
         raise errors.unknown("config.recipe", recipe, known)
     importlib.import_module(f"wxjax.recipes.{recipe}").run(call.config, call.workdir)
