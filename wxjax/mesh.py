@@ -91,6 +91,8 @@ def put(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, Any]:
     """
 
     def place(name, x):
+        if isinstance(x, jax.Array) and x.sharding == by_batch(mesh):
+            return x  # made on the devices
         x = np.asarray(x)
         if x.dtype.kind in "OSU":
             return x

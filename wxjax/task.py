@@ -35,6 +35,7 @@ class Parts(NamedTuple):
       step: pixels along the side of a token; features: d.
       local: whether tokens of different tiles never meet.
       passes: 2 where looking depends on the route that only `mix` decides.
+      leave: the route that leaves a picture as it is, and needs no `finish`; -1: none.
     """
 
     look: Callable[..., dict[str, Any]]
@@ -44,6 +45,7 @@ class Parts(NamedTuple):
     features: int
     local: bool = False
     passes: int = 1
+    leave: int = -1
 
 
 class Stream(NamedTuple):

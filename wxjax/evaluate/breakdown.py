@@ -56,9 +56,9 @@ def clocks() -> np.ndarray:
 
 def operations(run: Streamer, cover: Cover) -> dict[str, float]:
     """GFLOP of each part for a whole image, padding of the last batch not counted."""
-    tile = jax.ShapeDtypeStruct((1, cover.tile, cover.tile, 3), np.float32)
-    side = cover.tile // run.parts.step
-    tokens = jax.ShapeDtypeStruct((1, side, side, run.parts.features), np.float32)
+    tile = jax.ShapeDtypeStruct((1, *cover.sides, 3), np.float32)
+    sides = (side // run.parts.step for side in cover.sides)
+    tokens = jax.ShapeDtypeStruct((1, *sides, run.parts.features), np.float32)
     route = np.int32(0)
     given = (run.looked(cover, 1)["maps"],) if run.way.keep else ()
     seen, force = run.abstract_mix(cover)

@@ -169,8 +169,9 @@ def predict(streamer: Streamer, height: int, width: int, dtype: Any, budget: int
 def measure(streamer: Streamer, cover: Cover, dtype: Any, count: int) -> dict[str, float]:
     """Seconds of each part, from one batch of tiles and from some of the tokens."""
     size = streamer.size(cover)
-    stride = cover.tile - cover.overlap
-    row = Cover(cover.tile, cover.tile + (size - 1) * stride, cover.tile, cover.overlap)
+    tall, wide = cover.sides
+    along = wide + (size - 1) * (wide - cover.overlap)
+    row = Cover(tall, along, tall, cover.overlap, wide)
     blank = np.zeros((row.height, row.width, 3), dtype)
     _, room = streamer.tokens(row)
     mixed = np.zeros((room, streamer.parts.features), np.float32)
@@ -186,13 +187,13 @@ def measure(streamer: Streamer, cover: Cover, dtype: Any, count: int) -> dict[st
 
 def mix_seconds(streamer: Streamer, cover: Cover, count: int) -> float:
     """Seconds of the bottleneck: measured, or a t + b t^2 through two measured lengths."""
-    tile = cover.scaled(streamer.parts.step).tile
-    side = max(1, math.isqrt(min(count, PROBE) // tile**2))
+    tall, wide = cover.scaled(streamer.parts.step).sides
+    side = max(1, math.isqrt(min(count, PROBE) // (tall * wide)))
     if count <= PROBE:
         probe = cover
     else:
-        reach = lambda n: (n - 1) * (cover.tile - cover.overlap) + cover.tile
-        probe = Cover(reach(side), reach(side), cover.tile, cover.overlap)
+        reach = ((side - 1) * (one - cover.overlap) + one for one in cover.sides)
+        probe = Cover(*reach, cover.tile, cover.overlap, cover.wide)
     whole, room = streamer.tokens(probe)
     program = streamer.compile_mix(probe)
     n = streamer.abstract_mix(probe)[0]["share"].shape[0]

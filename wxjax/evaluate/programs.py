@@ -35,16 +35,22 @@ class Programs:
         self.mesh = mesh.make(tiles.get("devices", 1))
         self.variables = jax.device_put(task.prepare(variables), mesh.replicated(self.mesh))
         self._programs: dict[tuple, Callable] = {}
-        self._looked: dict[int, Any] = {}
+        self._looked: dict[tuple[int, int], Any] = {}
 
     def cover(self, height: int, width: int) -> Cover:
-        """The tiles of an image of this size."""
-        return Cover(height, width, self.settings.tile, self.settings.overlap)
+        """The tiles of an image of this size, its margin included."""
+        settings, margin = self.settings, 2 * self.settings.get("margin", 0)
+        height, width = height + margin, width + margin
+        if not settings.get("fit", False):
+            return Cover(height, width, settings.tile, settings.overlap)
+        form = dict(most=settings.tile, overlap=settings.overlap, step=2 * self.parts.step)
+        tall, wide = (tiles_.fitted(side, **form) for side in (height, width))
+        return Cover(height, width, tall, settings.overlap, wide)
 
     def tokens(self, cover: Cover) -> tuple[int, int]:
         """How many tokens an image has, and how many the bottleneck's program takes."""
         grid = cover.scaled(self.parts.step)
-        each = grid.tile**2
+        each = grid.sides[0] * grid.sides[1]
         count = each * cover.count if self.parts.local else grid.height * grid.width
         if count <= TOKENS:
             return count, FEW * tiles_.bucket(-(-count // FEW))
@@ -59,10 +65,10 @@ class Programs:
 
     def compile(self, cover: Cover, dtype: Any) -> dict[str, Any]:
         """The compiled programs of an image, by part."""
-        n, t = self.size(cover), cover.tile
-        k = t // self.parts.step
-        tiles = jax.ShapeDtypeStruct((n, t, t, 3), dtype)
-        tokens = jax.ShapeDtypeStruct((n, k, k, self.parts.features), np.float32)
+        n = self.size(cover)
+        grid = (side // self.parts.step for side in cover.sides)
+        tiles = jax.ShapeDtypeStruct((n, *cover.sides, 3), dtype)
+        tokens = jax.ShapeDtypeStruct((n, *grid, self.parts.features), np.float32)
         route = jax.ShapeDtypeStruct((), np.int32)
         maps = (self.looked(cover, n)["maps"],) if self.way.keep else ()
         return {
@@ -73,12 +79,12 @@ class Programs:
 
     def looked(self, cover: Cover, n: int) -> dict[str, Any]:
         """Shapes of what `look` leaves of `n` tiles; traced once, for that takes a second."""
-        if cover.tile not in self._looked:
-            tile = jax.ShapeDtypeStruct((1, cover.tile, cover.tile, 3), np.float32)
+        if cover.sides not in self._looked:
+            tile = jax.ShapeDtypeStruct((1, *cover.sides, 3), np.float32)
             found = jax.eval_shape(self.parts.look, self.variables, np.int32(0), tile)
-            self._looked[cover.tile] = found
+            self._looked[cover.sides] = found
         many = lambda x: jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype)
-        return jax.tree.map(many, self._looked[cover.tile])
+        return jax.tree.map(many, self._looked[cover.sides])
 
     def compile_mix(self, cover: Cover) -> Callable:
         """The bottleneck's program for an image."""

@@ -39,14 +39,18 @@ class Streamer(Programs):
           InputError: where the output is not finite.
         """
         h, w, _ = image.shape
-        cover = self.cover(h, w)
+        cover, margin = self.cover(h, w), self.settings.get("margin", 0)
         self.compile(cover, image.dtype)
         start = time.perf_counter()
+        padded = image
+        if margin:
+            padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), "reflect")
         try:
-            restored, found = self._restore(image, cover, force)
+            restored, found = self._restore(padded, cover, force)
         except Crowded:
             self.way = self.way._replace(keep=False)
-            restored, found = self._restore(image, cover, force)
+            restored, found = self._restore(padded, cover, force)
+        restored = restored[margin : margin + h, margin : margin + w]
         spent = (time.perf_counter() - start) * 1e3
         costs = {
             "latency_ms": spent,
@@ -63,6 +67,8 @@ class Streamer(Programs):
             looked = self.look(image, cover, route)
             mixed = self._mix(looked, cover, route, force)
             route, found = np.int32(mixed["route"]), found or mixed["said"]
+        if int(route) == self.parts.leave:
+            return image.copy(), found
         return self.finish(image, cover, route, mixed["tokens"], looked["maps"]), found
 
     def look(self, image: np.ndarray, cover: Cover, route: Any) -> dict[str, Any]:
@@ -81,7 +87,7 @@ class Streamer(Programs):
             tokens = np.asarray(said["tokens"])
             for number, values in zip(numbers, tokens[: len(numbers)], strict=True):
                 if canvas is None:
-                    each = grid.tile**2
+                    each = grid.sides[0] * grid.sides[1]
                     flat[number * each : (number + 1) * each] = values.reshape(each, d)
                 else:
                     canvas.add(values)
@@ -107,7 +113,8 @@ class Streamer(Programs):
         count, room = self.tokens(cover)
         grid = cover.scaled(self.parts.step)
         if self.parts.local:
-            place = np.stack(np.mgrid[: grid.tile, : grid.tile], -1).reshape(-1, 2)
+            tall, wide = grid.sides
+            place = np.stack(np.mgrid[:tall, :wide], -1).reshape(-1, 2)
             corners = np.array([grid.corner(i) for i in range(cover.count)])
             place = (corners[:, None] + place).reshape(-1, 2)
         else:
@@ -133,17 +140,19 @@ class Streamer(Programs):
         eight = image.dtype == np.uint8
         out = np.empty(image.shape, np.uint8 if eight else np.float32)
         canvas = Canvas(cover, out, self.settings.blend, to_uint8 if eight else finite)
-        k, d = grid.tile, self.parts.features
+        (tall, wide), d = grid.sides, self.parts.features
+        each = tall * wide
 
         def arguments(tiles, numbers):
-            tokens = np.zeros((len(tiles), k, k, d), np.float32)
+            tokens = np.zeros((len(tiles), tall, wide, d), np.float32)
             for i, number in enumerate(numbers):
                 if self.parts.local:
-                    tokens[i] = mixed[number * k * k : (number + 1) * k * k].reshape(k, k, d)
+                    own = mixed[number * each : (number + 1) * each]
+                    tokens[i] = own.reshape(tall, wide, d)
                 else:
                     y, x = grid.corner(number)
                     rows = mixed[: grid.height * grid.width].reshape(grid.height, grid.width, d)
-                    tokens[i] = rows[y : y + k, x : x + k]
+                    tokens[i] = rows[y : y + tall, x : x + wide]
             if maps is None:
                 return route, tokens, tiles
             return route, tokens, tiles, maps.get(numbers, len(tiles))

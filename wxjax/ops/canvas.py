@@ -13,18 +13,27 @@ from wxjax.ops import tile as tiles
 
 
 class Cover(NamedTuple):
-    """The tiles that cover an image of `height` by `width` pixels, in rows, numbered from 0."""
+    """The tiles that cover an image of `height` by `width` pixels, in rows, numbered from 0.
+
+    A tile is `tile` pixels high, and as wide, or `wide` where that is given.
+    """
 
     height: int
     width: int
     tile: int
     overlap: int
+    wide: int = 0
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of a tile."""
+        return self.tile, self.wide or self.tile
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of tiles."""
-        along = lambda length: tiles.count_along(length, self.tile, self.overlap)
-        return along(self.height), along(self.width)
+        along = lambda length, side: tiles.count_along(length, side, self.overlap)
+        return along(self.height, self.sides[0]), along(self.width, self.sides[1])
 
     @property
     def count(self) -> int:
@@ -34,35 +43,39 @@ class Cover(NamedTuple):
     @property
     def extent(self) -> tuple[int, int]:
         """Height and width that the tiles reach over; the image is reflected into the rest."""
-        stride = self.tile - self.overlap
-        rows, columns = self.shape
-        return (rows - 1) * stride + self.tile, (columns - 1) * stride + self.tile
+        down, across = (
+            (n - 1) * (s - self.overlap) + s for n, s in zip(self.shape, self.sides, strict=True)
+        )
+        return down, across
 
     def corner(self, i: int) -> tuple[int, int]:
         """Row and column of tile i's first pixel."""
         row, column = divmod(i, self.shape[1])
-        return row * (self.tile - self.overlap), column * (self.tile - self.overlap)
+        tall, wide = self.sides
+        return row * (tall - self.overlap), column * (wide - self.overlap)
 
     def scaled(self, step: int) -> "Cover":
         """The same tiles on a grid of cells of `step` pixels, whole tiles."""
         height, width = self.extent
-        return Cover(height // step, width // step, self.tile // step, self.overlap // step)
+        sizes = (height, width, self.tile, self.overlap, self.wide)
+        return Cover(*(size // step for size in sizes))
 
     def take(self, image: np.ndarray, numbers: Sequence[int], size: int) -> np.ndarray:
         """Tiles `[size t t c]` of `image [h w c]`; what `numbers` leave is zero."""
-        out = np.zeros((size, self.tile, self.tile, image.shape[-1]), image.dtype)
+        tall, wide = self.sides
+        out = np.zeros((size, tall, wide, image.shape[-1]), image.dtype)
         height, width = self.extent
         if (height, width) == image.shape[:2]:
             for i, number in enumerate(numbers):
                 y, x = self.corner(number)
-                out[i] = image[y : y + self.tile, x : x + self.tile]
+                out[i] = image[y : y + tall, x : x + wide]
             return out
         rows = np.pad(np.arange(self.height), (0, height - self.height), mode="reflect")
         columns = np.pad(np.arange(self.width), (0, width - self.width), mode="reflect")
         for i, number in enumerate(numbers):
             y, x = self.corner(number)
-            row = rows[y : y + self.tile, None]
-            out[i] = image[row, columns[x : x + self.tile]]
+            row = rows[y : y + tall, None]
+            out[i] = image[row, columns[x : x + wide]]
         return out
 
 
@@ -81,26 +94,27 @@ class Canvas:
     ):
         """`finish` turns blended float32 rows into what `out` holds, for example 8 bits."""
         self._cover, self._out, self._finish = cover, out, finish
-        self._ramp = tiles.window(blend, cover.tile, cover.overlap)
+        self._ramps = [tiles.window(blend, side, cover.overlap) for side in cover.sides]
         self._sums = np.zeros((cover.tile, cover.extent[1], out.shape[-1]), np.float32)
         self._first = 0  # the image's row that the sums begin with
         self._next = 0
-        self._weights = [self._total(n) for n in cover.shape]
+        self._weights = [self._total(*each) for each in zip(cover.shape, self._ramps, strict=True)]
 
-    def _total(self, count: int) -> np.ndarray:
+    def _total(self, count: int, ramp: np.ndarray) -> np.ndarray:
         """Sum of the ramps of `count` tiles in a line."""
-        stride = self._cover.tile - self._cover.overlap
-        total = np.zeros((count - 1) * stride + self._cover.tile, np.float32)
+        stride = len(ramp) - self._cover.overlap
+        total = np.zeros((count - 1) * stride + len(ramp), np.float32)
         for i in range(count):
-            total[i * stride : i * stride + self._cover.tile] += self._ramp
+            total[i * stride : i * stride + len(ramp)] += ramp
         return total
 
     def add(self, values: np.ndarray) -> None:
         """The next tile `[t t c]`."""
         y, x = self._cover.corner(self._next)
         self._flush(y)
-        weight = (self._ramp[:, None] * self._ramp)[..., None]
-        self._sums[:, x : x + self._cover.tile] += values * weight
+        down, across = self._ramps
+        weight = (down[:, None] * across)[..., None]
+        self._sums[:, x : x + len(across)] += values * weight
         self._next += 1
 
     def close(self) -> np.ndarray:

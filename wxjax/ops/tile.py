@@ -21,14 +21,16 @@ from jaxtyping import Array, Float
 
 from wxjax import errors
 
-WINDOWS = ("hann", "uniform")
+WINDOWS = ("hann", "uniform", "crop")
 
 
 def window(kind: str, tile: int, overlap: int) -> np.ndarray:
     """Blending weights of one tile, `[t]` float32, strictly positive.
 
     'hann': flat inside, a half-sample raised cosine over the overlap, so that two
-    neighbours sum to 1 and no pixel divides by zero; 'uniform': plain averaging.
+    neighbours sum to 1 and no pixel divides by zero; 'uniform': plain averaging; 'crop':
+    each tile alone within half the overlap of its border, which is what convolutions ask
+    for: a tile is exact but for a rim that its neighbour has further inside.
     """
     if kind not in WINDOWS:
         raise errors.unknown("tiles.blend", kind, WINDOWS)
@@ -38,12 +40,25 @@ def window(kind: str, tile: int, overlap: int) -> np.ndarray:
     if kind == "hann" and overlap:
         ramp = np.sin(0.5 * np.pi * (np.arange(overlap) + 0.5) / overlap) ** 2
         weights[:overlap], weights[tile - overlap :] = ramp, ramp[::-1]
+    if kind == "crop" and overlap:
+        rim = overlap // 2
+        weights[:rim] = weights[tile - rim :] = 1e-6  # an image's border has no other tile
     return weights
 
 
 def count_along(length: int, tile: int, overlap: int) -> int:
     """How many tiles cover `length` pixels."""
     return max(1, math.ceil((length - overlap) / (tile - overlap)))
+
+
+def fitted(length: int, *, most: int, overlap: int, step: int) -> int:
+    """The side of as few equal tiles as cover `length`, of at most `most` pixels each.
+
+    A multiple of `step`, and at least twice the overlap.
+    """
+    count = count_along(length, most, overlap)
+    side = math.ceil((length + (count - 1) * overlap) / count)
+    return max(-(-side // step) * step, -(-2 * overlap // step) * step)
 
 
 def bucket(count: int) -> int:

@@ -17,6 +17,7 @@ from wxjax.task import Task
 SYSTEMS = {
     "moei": "wxjax.systems.moei.system",
     "dehazexl": "wxjax.systems.moei.alone",
+    "weather": "wxjax.systems.moei.weather",
     "mofme": "wxjax.systems.mofme.system",
     "mofme_video": "wxjax.systems.mofme.films",
     "irsr": "wxjax.systems.irsr.system",

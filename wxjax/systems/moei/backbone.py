@@ -17,12 +17,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wxjax import errors
+from wxjax.systems.moei import convnet
 from wxjax.systems.moei.bottleneck import Bottleneck
 from wxjax.systems.moei.decoder import Decoder
 from wxjax.systems.moei.encoder import Encoder
 from wxjax.systems.moei.regions import by_regions, join, split
 
 WHERE = ("decoder", "bottleneck_decoder", "all")
+BLOCKS = ("swin", "conv")
 
 
 class Backbone(nn.Module):
@@ -52,6 +54,21 @@ class Backbone(nn.Module):
                 shell=kind, ratio=m.shell.ratio, rank=m.shell.rank, dtype=jnp.dtype(m.dtype)
             )
 
+        if self.block not in BLOCKS:
+            raise errors.unknown("model.block", self.block, BLOCKS)
+        if self.block == "conv":
+            sizes = dict(dims=tuple(m.dims))
+            self.encoder = convnet.ConvEncoder(**common(2), **sizes, depths=tuple(m.depths))
+            self.bottleneck = convnet.PooledBottleneck(
+                **common(1),
+                depth=m.bottleneck.depth,
+                heads=m.bottleneck.heads,
+                mlp_ratio=m.mlp_ratio,
+                cells=m.bottleneck.cells,
+            )
+            depths = tuple(m.decoder.depths)
+            self.decoder = convnet.ConvDecoder(**common(0), **sizes, depths=depths)
+            return
         self.encoder = Encoder(
             **common(2),
             patch=m.patch,
@@ -86,17 +103,27 @@ class Backbone(nn.Module):
             remat=m.remat,
         )
 
+    @property
+    def block(self) -> str:
+        return self.model.get("block", "swin")
+
     def encode(self, regions: Float[Array, "r s s 3"]) -> list:
+        if self.block == "conv":
+            return self.encoder(regions)
         return self.encoder(regions, self.model.get("alone", 0))
 
     def mix(
         self, tokens, position, valid=None, projections=None, key=None
     ) -> Float[Array, "b l d"]:
+        if self.block == "conv":
+            return self.bottleneck(tokens, position, valid)
         return self.bottleneck(tokens, position, valid, projections, key)
 
     def decode(self, tokens, skips, image) -> Float[Array, "r s s 3"]:
         """Of mixed tokens `[r t t d]`, the encoder's maps and the regions themselves `[r s s 3]`;
         without the input's share."""
+        if self.block == "conv":
+            return self.decoder(tokens, skips, image)
         return self.decoder(tokens, skips, image, self.model.decoder.get("alone", 0))
 
     def __call__(
@@ -107,6 +134,8 @@ class Backbone(nn.Module):
         Images whose sides are no multiple of the region are extended at the bottom
         and the right by reflection, and cropped back.
         """
+        if self.block == "conv":
+            return self.whole(x, return_global)
         b, h, w, _ = x.shape
         s = self.model.region
         rows, columns = -(-h // s), -(-w // s)
@@ -121,4 +150,23 @@ class Backbone(nn.Module):
         mixed_maps = split(mixed.reshape(tokens.shape), t)
         y = run(lambda net, *x: net.decoder(*x), mixed_maps, maps, regions)
         y = join(y, rows, columns).astype(jnp.float32)[:, :h, :w] + x
+        return (y, mixed.astype(jnp.float32).mean(1)) if return_global else y
+
+    def whole(self, x: Float[Array, "b h w 3"], return_global: bool = False) -> Any:
+        """Images as one region each, as convolutions take them; extended by reflection."""
+        b, h, w, _ = x.shape
+        step = convnet.SHUFFLE * 2 ** (len(self.model.dims) - 1)
+        padded = jnp.pad(x, ((0, 0), (0, -h % step), (0, -w % step), (0, 0)), "reflect")
+        maps = self.encode(padded)
+        y, mean = self.complete(maps, padded, True)
+        y = y[:, :h, :w]
+        return (y, mean) if return_global else y
+
+    def complete(self, maps: list, image: Float[Array, "b h w 3"], return_global: bool = False):
+        """Restored images of the encoder's maps of whole images, unclipped."""
+        b, rows, columns, d = maps[-1].shape
+        position = np.stack(np.mgrid[:rows, :columns], -1).reshape(-1, 2)
+        mixed = self.mix(maps[-1].reshape(b, -1, d), position)
+        y = self.decode(mixed.reshape(maps[-1].shape), maps, image)
+        y = image + y.astype(jnp.float32)
         return (y, mixed.astype(jnp.float32).mean(1)) if return_global else y

@@ -15,17 +15,22 @@ from wxjax.ops import moments
 from wxjax.systems.moei import signs
 
 
-def look(images: Float[Array, "n s s 3"], maps: Sequence[Array]) -> list[Float[Array, "n 3 _"]]:
-    """Central moments of each map of the encoder, and last of the picture's own maps."""
-    return [*(jax.vmap(moments.central)(x) for x in maps), signs.statistics(images)]
+def look(
+    images: Float[Array, "n h w 3"], maps: Sequence[Array], picture: bool = True
+) -> list[Float[Array, "n 3 _"]]:
+    """Central moments of each map of the encoder, and on demand of the picture's own maps."""
+    found = [jax.vmap(moments.central)(x) for x in maps]
+    return [*found, signs.statistics(images)] if picture else found
 
 
 def describe(parts: Sequence[Float[Array, "n 3 _"]], share: Float[Array, "n"]) -> Float[Array, "v"]:
     """The statistics of a whole of which `look` saw the parts, `share` of it each."""
-    *maps, picture = (moments.merge(part, share) for part in parts)
-    return jnp.concatenate([*map(moments.describe, maps), signs.describe(picture)])
+    merged = [moments.merge(part, share) for part in parts]
+    last = merged[-1].shape[-1] == signs.COUNT  # what `look` says of the picture itself
+    said = [moments.describe(each) for each in (merged[:-1] if last else merged)]
+    return jnp.concatenate([*said, signs.describe(merged[-1])] if last else said)
 
 
-def features(dims: Sequence[int]) -> int:
+def features(dims: Sequence[int], picture: bool = True) -> int:
     """Length of a router's vector: the mean token, the encoder's part, the picture's."""
-    return dims[-1] + 3 * sum(dims) + signs.FEATURES
+    return dims[-1] + 3 * sum(dims) + picture * signs.FEATURES

@@ -33,7 +33,7 @@ def pool_grid(tokens, position, valid, grid) -> Float[Array, "8 8 d"]:
 
 
 class Router(nn.Module):
-    """Logits `[b 3]` from `vector [b v]` alone (mlp) or with `grid [b 8 8 d]` (the others).
+    """Logits `[b k]` from `vector [b v]` alone (mlp) or with `grid [b 8 8 d]` (the others).
 
     Attributes:
       kind: 'mlp', 'convnext_t' (depthwise 3x3 and a pointwise MLP, residual) or
@@ -131,7 +131,8 @@ def logits(
         and `net`.
     """
     start = params["start"]
-    first = vector[:, -len(start["kernel"]) :] @ start["kernel"] + start["bias"]
+    read = vector.shape[1] - len(start["kernel"])
+    first = vector[:, read:] @ start["kernel"] + start["bias"]
     vector = (vector - params["standard"]["center"]) / params["standard"]["scale"]
     net = params["net"]
     if int8:
@@ -149,9 +150,9 @@ def uncalibrated() -> dict[str, Array]:
     }
 
 
-def init_start(experts: int) -> dict[str, Array]:
+def init_start(experts: int, features: int = signs.FEATURES) -> dict[str, Array]:
     """A linear map from a picture's statistics to its degradation, that knows nothing yet."""
-    return {"kernel": jnp.zeros((signs.FEATURES, experts)), "bias": jnp.zeros(experts)}
+    return {"kernel": jnp.zeros((features, experts)), "bias": jnp.zeros(experts)}
 
 
 def fit_start(

@@ -15,7 +15,6 @@ import numpy as np
 
 from wxjax.nn import experts
 from wxjax.systems.moei import engine as engines
-from wxjax.systems.moei import reading
 from wxjax.systems.moei.engine import Engine, network, unit
 from wxjax.task import Parts
 
@@ -32,7 +31,8 @@ def make(engine: Engine) -> Parts:
         step=step,
         features=engine.bare.model.dims[-1],
         local=engine.tiles.mode == "local",
-        passes=1 if engine.bare.model.shell.where == "decoder" else 2,
+        passes=1 if engine.early or engine.bare.model.shell.where == "decoder" else 2,
+        leave=engine.leave,
     )
 
 
@@ -51,7 +51,7 @@ def look(engine: Engine, variables: Mapping, route: Any, tiles: Any) -> dict[str
         place = np.stack(np.mgrid[:k, :k], -1).reshape(-1, 2)
         tokens = apply(tokens.reshape(n, k * k, d), place, method="mix").astype(jnp.float32)
         tokens = tokens.reshape(n, k, k, d)
-    moments = reading.look(images, maps) if engine.router else []
+    moments = engines.read_tiles(engine, images, maps)
     return {"tokens": tokens, "maps": maps, "moments": moments}
 
 
@@ -67,21 +67,29 @@ def mix(engine: Engine, variables: Mapping, seen: Mapping, force: Any) -> dict[s
     Returns:
       `tokens [l d]` mixed, `route []`, and what `engine.restore_tiles` says besides tiles.
     """
-    apply = network(engine, variables, seen["route"])
     tokens, valid, position = seen["tokens"], seen["valid"], seen["position"]
-    if engine.tiles.mode != "local":
-        tokens = apply(tokens[None], position, valid[None], method="mix")[0].astype(jnp.float32)
-    route, said = jnp.int32(0), {}
-    if engine.router:
-        grid = position, valid, seen["extent"]
-        said = engines.read(tokens, *grid, seen["moments"], seen["share"])
-    if "experts" in variables["params"]:
-        gate = engines.decide(engine, variables, said)
-        force = jnp.broadcast_to(jnp.asarray(force, jnp.int32), (1,))
-        said |= gate | {"route": jnp.where(force >= 0, force, gate["index"])}
-        del said["index"]
-        route = said["route"][0]
-    return {"tokens": tokens, "route": route, "said": said}
+    force = jnp.broadcast_to(jnp.asarray(force, jnp.int32), (1,))
+
+    def blend(tokens, route):
+        if engine.tiles.mode == "local":
+            return tokens
+        apply = network(engine, variables, route)
+        return apply(tokens[None], position, valid[None], method="mix")[0].astype(jnp.float32)
+
+    def choose(tokens):
+        if not engine.router:
+            return {}, jnp.maximum(force[0], 0) if "experts" in variables["params"] else 0
+        rest = position, valid, seen["extent"], seen["moments"], seen["share"]
+        said = engines.describe(tokens, *rest)
+        return engines.choose(engine, variables, said, {"force": force})
+
+    if engine.early:
+        said, route = choose(tokens)
+        tokens = blend(tokens, route)
+    else:
+        tokens = blend(tokens, seen["route"])
+        said, route = choose(tokens)
+    return {"tokens": tokens, "route": jnp.int32(route), "said": said}
 
 
 def finish(
@@ -96,7 +104,8 @@ def finish(
     if maps is None:
         first = 0 if engine.bare.model.shell.where == "decoder" else route
         maps = network(engine, variables, first)(images, method="encode")
-    return (images + apply(tokens, maps, images, method="decode")).astype(jnp.float32)
+    change = apply(tokens, maps, images, method="decode")
+    return (images + engines.left(engine, route, change)).astype(jnp.float32)
 
 
 def tables(engine: Engine, variables: Mapping) -> dict[str, Any]:
@@ -105,6 +114,8 @@ def tables(engine: Engine, variables: Mapping) -> dict[str, Any]:
     The position biases of the encoder; not where experts own parameters that make them.
     """
     params = variables["params"]
+    if engine.early:
+        return dict(variables)  # convolutions have none
     owned = experts.flatten(params.get("experts", {}))
     if "tables" in variables or any("/cpb_" in name for name in owned):
         return dict(variables)

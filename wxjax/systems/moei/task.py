@@ -5,6 +5,7 @@
   dense                    the bare backbone on all degradations together
   dehaze, derain, desnow   the same backbone with shells, on one degradation
   router                   the gate on stored vectors (`vector`, `grid`, soft labels `q`)
+  joint                    dense and the experts at once, a shared encoder (`joint.py`)
   system                   the whole: shared backbone, stacked experts, gate; inference only
 """
 
@@ -19,14 +20,14 @@ from wxjax import errors
 from wxjax.losses import terms
 from wxjax.metrics import restoration
 from wxjax.nn import experts
-from wxjax.systems.moei import reading, stream
+from wxjax.systems.moei import joint, reading, signs, stream
 from wxjax.systems.moei import router as routers
 from wxjax.systems.moei.backbone import Backbone
 from wxjax.systems.moei.engine import Engine, check_tiles, restore_images, restore_tiles
 from wxjax.task import DEGRADATIONS, Task
 
 EXPERTS = ("dehaze", "derain", "desnow")
-STAGES = ("dense", *EXPERTS, "router", "system")
+STAGES = ("dense", *EXPERTS, "joint", "router", "system")
 
 
 def make(config) -> Task:
@@ -41,12 +42,19 @@ def make(config) -> Task:
     net = engine.shelled if config.stage in EXPERTS else engine.bare
     losses = {name: dict(weights) for name, weights in config.losses.items()}
     if config.stage == "router":
-        init = functools.partial(init_router, engine.router)
+        init = functools.partial(init_router, engine.router, picture=not engine.early)
         loss = functools.partial(router_loss, engine.router)
+    elif config.stage == "joint":
+        init = functools.partial(joint.init, net, tuple(config.joint.owned))
+        slots = tuple(config.joint.slots)
+        joint.spans(slots)
+        loss = functools.partial(joint.loss, net, dict(config.joint.losses), slots)
     else:
         init = functools.partial(init_backbone, net)
         if config.stage == "system":
             unfrozen = (*config.unfrozen.part1, *config.unfrozen.part2)
+            if engine.early:
+                unfrozen = tuple(config.joint.owned)
             init = functools.partial(init_system, engine, unfrozen)
         loss = functools.partial(image_loss, net, losses)
     if config.stage in EXPERTS:  # a stage without a gate runs the network it trains
@@ -70,13 +78,16 @@ def make_engine(config) -> Engine:
     """The modules of the system, from plain values."""
     model = FrozenConfigDict(config.model.to_dict())
     gate = config.router
-    router = routers.Router(gate.kind, gate.width, gate.depth, len(EXPERTS), gate.dropout)
+    leave = gate.get("leave", False)
+    routes = len(EXPERTS) + leave
+    router = routers.Router(gate.kind, gate.width, gate.depth, routes, gate.dropout)
     return Engine(
         bare=Backbone(model),
         shelled=Backbone(model, shelled=True),
         router=None if gate.kind == "none" else router,
         tiles=FrozenConfigDict(config.tiles.to_dict()),
         int8=gate.int8,
+        leave=1 + len(EXPERTS) if leave else -1,
     )
 
 
@@ -86,11 +97,14 @@ def init_backbone(net: Backbone, key, batch: Mapping) -> dict:
     return {"params": {"backbone": net.init(key, jnp.zeros((1, side, side, 3)))["params"]}}
 
 
-def init_router(router: routers.Router, key, batch: Mapping) -> dict:
-    """The gate for `vector [b v]` and `grid [b 8 8 d]`, neither start nor standard known yet."""
+def init_router(router: routers.Router, key, batch: Mapping, picture: bool = True) -> dict:
+    """The gate for `vector [b v]` and `grid [b 8 8 d]`, neither start nor standard known yet.
+
+    `picture`: whether the vector ends with statistics of the picture itself.
+    """
     vector, grid = jnp.asarray(batch["vector"][:1]), jnp.asarray(batch["grid"][:1])
     plain = {"center": jnp.zeros(vector.shape[1]), "scale": jnp.ones(vector.shape[1])}
-    start = routers.init_start(router.experts)
+    start = routers.init_start(router.experts, picture * signs.FEATURES)
     net = router.init(key, vector, grid)["params"]
     return {"params": {"router": {"start": start, "standard": plain, "net": net}}}
 
@@ -100,17 +114,18 @@ def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) 
     shelled = init_backbone(engine.shelled, key, batch)["params"]["backbone"]
     flat = experts.flatten(shelled)
     owned = experts.differing(list(flat), unfrozen)
-    shared = {name: leaf for name, leaf in flat.items() if "/shell" not in name}
+    apart = owned if engine.early else ()  # the shipped model holds no leaf twice
+    shared = {k: leaf for k, leaf in flat.items() if "/shell" not in k and k not in apart}
     dims = engine.bare.model.dims
     seen = {
-        "vector": jnp.zeros((1, reading.features(dims))),
+        "vector": jnp.zeros((1, reading.features(dims, picture=not engine.early))),
         "grid": jnp.zeros((1, routers.GRID, routers.GRID, dims[-1])),
     }
     return {
         "params": {
             "backbone": experts.unflatten(shared),
             "experts": experts.stack([shelled] * (1 + len(EXPERTS)), owned),
-            "router": init_router(engine.router, key, seen)["params"]["router"],
+            "router": init_router(engine.router, key, seen, not engine.early)["params"]["router"],
         },
         "calibration": routers.uncalibrated(),
     }
