@@ -28,7 +28,7 @@ def get_config(size: str = "default") -> ConfigDict:
         raise ValueError(f"configs/dehazexl.py:{size}: expected one of {', '.join(SIZES)}.")
     official = size not in ("default", "tiny")
     config = moei.get_config("paper" if official else size)
-    config.recipe, config.stage = "single", "dense"
+    config.system, config.stage = "dehazexl", "dense"
     for part in PARTS:
         del config.stages[part]
     weights = dict(l1=1.0, fft_l1=1.0, fft_l1_official=0.0)

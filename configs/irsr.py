@@ -25,7 +25,6 @@ def get_config(size: str = "default") -> ConfigDict:
         raise ValueError(f"configs/irsr.py:{size}: expected one of {', '.join(SIZES)}.")
     config = ConfigDict()
     config.system = "irsr"
-    config.recipe = "infrared"
     config.stage = "network"
     config.seed = 0
     config.data = dict(

@@ -24,7 +24,6 @@ def get_config(size: str = "default") -> ConfigDict:
         raise ValueError(f"configs/moei.py:{size}: expected one of {', '.join(SIZES)}.")
     config = ConfigDict()
     config.system = "moei"
-    config.recipe = "moei"
     config.stage = "system"
     config.seed = 0
 

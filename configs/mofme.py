@@ -25,7 +25,6 @@ def get_config(size: str = "default") -> ConfigDict:
         raise ValueError(f"configs/mofme.py:{size}: expected one of {', '.join(SIZES)}.")
     config = ConfigDict()
     config.system = "mofme"
-    config.recipe = "single"
     config.stage = "network"
     config.seed = 0
     config.data = moei.get_config(size).data

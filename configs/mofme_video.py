@@ -21,7 +21,6 @@ def get_config(size: str = "default") -> ConfigDict:
         raise ValueError(f"configs/mofme_video.py:{size}: expected one of {', '.join(SIZES)}.")
     config = mofme.get_config(size)
     config.system = "mofme_video"
-    config.recipe = "video"
     config.model.in_channels = 6
     config.data = dict(
         name="embedded",  # or path: RVSD, NTURain, or VIDEO/{input,gt} at `root`

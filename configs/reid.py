@@ -21,7 +21,6 @@ def get_config(size: str = "default") -> ConfigDict:
         raise ValueError(f"configs/reid.py:{size}: expected one of {', '.join(SIZES)}.")
     config = ConfigDict()
     config.system = "reid"
-    config.recipe = "retrieval"
     config.stage = "network"
     config.seed = 0
     config.data = dict(

@@ -28,7 +28,6 @@ def get_config(size: str = "default") -> ConfigDict:
         raise ValueError(f"configs/tod.py:{size}: expected one of {', '.join(SIZES)}.")
     config = ConfigDict()
     config.system = "tod"
-    config.recipe = "daytime"
     config.stage = "field"
     config.seed = 0
     config.protocol = "odd"  # R, odd, half, loo, list

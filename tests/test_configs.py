@@ -4,8 +4,8 @@ import importlib
 
 import pytest
 
-from wxjax import commands, errors, main, settings
-from wxjax import task as tasks
+import wxjax
+from wxjax import commands, errors, main, settings, systems
 
 SIZES = ("default", "tiny", "paper")
 
@@ -24,7 +24,7 @@ def test_a_misspelt_key_is_refused(size):
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_makes_a_task(size):
     config = importlib.import_module("configs.moei").get_config(size)
-    task = tasks.load(config)
+    task = systems.make(config)
     assert all(callable(function) for function in task[:5])
     assert task.parts.step == config.model.patch * 2 ** (len(config.model.dims) - 1)
 
@@ -34,7 +34,7 @@ def test_every_size_makes_a_task(size):
 def test_every_size_of_infrared_super_resolution_makes_a_task(size, kind):
     config = importlib.import_module("configs.irsr").get_config(size)
     config.model.kind = kind
-    assert tasks.load(config).scale == 4
+    assert systems.make(config).scale == 4
 
 
 def test_the_paper_size_is_the_published_network():
@@ -60,7 +60,7 @@ def test_dehazexl_comes_in_the_official_sizes(size, parameters):
     from wxjax.nn import experts
 
     config = importlib.import_module("configs.dehazexl").get_config(size)
-    shapes = jax.eval_shape(tasks.load(config).init, jax.random.key(0), {})
+    shapes = jax.eval_shape(systems.make(config).init, jax.random.key(0), {})
     assert experts.size(shapes["params"]["backbone"]) == parameters
     assert config.data.crops == (2048,) and config.data.augment == "rotate"
 
@@ -83,9 +83,20 @@ def test_a_size_and_overrides_arrive():
     [
         (["shwo"], "command='shwo': expected one of .*"),
         (["restroe"], "Did you mean 'restore'"),
-        (["--wrkdir=x"], "Unknown command line flag 'wrkdir'. Did you mean.*workdir"),
+        (["--wrkdir=x"], "train: flag='--wrkdir': expected one of .* Did you mean '--workdir'"),
         (["--config=configs/moie.py"], "Did you mean 'configs/moei.py'"),
-        (["--config=configs/moei.py:tny"], "expected one of default, tiny, paper"),
+        (
+            ["--config=configs/moei.py:tny"],
+            "--config='configs/moei.py:tny': expected a size of default, tiny, paper. "
+            "Did you mean configs/moei.py:tiny",
+        ),
+        (["bench", "--repeats=two"], "flag --repeats=two"),
+        (["restore", "a.png", "--breakdown"], "restore: flag='--breakdown'.* a flag of bench"),
+        (["restore", "a.png", "--overwrit"], "Did you mean '--overwrite'"),
+        (["report", "--config=configs/moei.py"], "report: takes no --config"),
+        (["photo.jpg"], "did you mean: wxjax restore photo.jpg"),
+        (["restore", "a.png", "--tile-mode=averge"], "Did you mean 'average'"),
+        (["--config", "configs/moei.py"], "one word, --config=configs/moei.py"),
         (["--config=configs/moei.py", "--config.data.bach_size=2"], "batch_size"),
         (["--config=configs/moei.py", "--config.seed=many"], "seed"),
         (["bench", "--repeats=0"], "repeats"),
@@ -101,13 +112,30 @@ def test_a_slip_on_the_command_line_is_one_line(words, message):
 def test_every_command_explains_itself_with_examples(command, capsys):
     main.run(["wxjax", command, "--help"])
     text = capsys.readouterr().out
-    assert text.startswith("wxjax ") and "examples:\n      wxjax " in text
+    assert text.startswith(f"wxjax {command} ") and "examples:\n  wxjax " in text
+    assert all(flag.usage() in text for flag in commands.COMMANDS[command].flags)
+    main.run(["wxjax", "help", command])
+    assert capsys.readouterr().out == text
 
 
 def test_the_program_explains_itself(capsys):
     main.run(["wxjax", "--help"])
     text = capsys.readouterr().out
-    assert all(command in text for command in commands.COMMANDS)
+    assert all(f"\n  {command} " in text for command in commands.COMMANDS)
+    assert "re-identification (reid):" in text
+    main.run(["wxjax", "help"])
+    assert capsys.readouterr().out == text
+    main.run(["wxjax", "--version"])
+    assert capsys.readouterr().out == f"wxjax {wxjax.__version__}\n"
+
+
+@pytest.mark.parametrize("command", sorted(commands.COMMANDS))
+def test_the_flags_of_other_commands_are_refused(command):
+    own = {flag.name for flag in commands.COMMANDS[command].flags}
+    every = {flag.name for entry in commands.COMMANDS.values() for flag in entry.flags}
+    for name in sorted(every - own):
+        with pytest.raises(errors.InputError, match=f"{command}: flag='--{name}'"):
+            call(command, f"--{name}=1")
 
 
 def test_a_setting_that_is_new_and_off_leaves_older_runs_usable(tmp_path):

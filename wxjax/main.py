@@ -1,48 +1,26 @@
-"""wxjax [command] --config=configs/moei.py --workdir=runs/moei
-
-commands:
-  train      train what is missing, evaluate, write the report (the default)
-  evaluate   measure a trained model on your pairs
-  restore    clean photographs or folders of them
-  plan       memory and time that restoring a picture will take
-  bench      time, memory and operations of a trained model
-  report     report.md and index.html from the files of a workdir
-  prepare    audit a data set: near-duplicates, misalignment, leaks, splits
-  convert    a published PyTorch checkpoint as a folder that restore takes
-  compare    several infrared runs on the same frames, in one table
-  shrink     small frames of large ones, for training and measuring
-  attribute  which pixels of a photograph a restored window depends on
-  render     a fixed view at any hour: pictures or a film of the day
-  bake       a fixed view as a basis and a page with an hour slider
-  search     rank a folder of people or vehicles by likeness to one (reid)
-  explain    why two of them are alike to the network
-  study      smaller networks, federated training, a search over fusion blocks (reid)
-
-`wxjax COMMAND --help` explains one command, with examples.
-
-examples:
-  wxjax --config=configs/moei.py
-  wxjax restore photo.jpg holiday/ --out=restored --workdir=runs/moei
-  wxjax evaluate --data=DIR --workdir=runs/moei
-"""
+"""The console script: `wxjax --help` says what it can do."""
 
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 
+import wxjax
 from wxjax import errors
 
 
-def run(argv: list[str] | None = None) -> None:
-    """The console script: parses, dispatches, and turns a user's slip into one line."""
+def run(argv: Sequence[str] | None = None) -> None:
+    """Parses, dispatches, and turns a user's slip into one line and exit code 2."""
     argv = list(sys.argv if argv is None else argv)
     try:
-        if "--help" in argv[1:] or "-h" in argv[1:]:
+        if "--version" in argv[1:2]:
+            print(f"wxjax {wxjax.__version__}", flush=True)
+        elif argv[1:2] == ["help"] or "--help" in argv[1:] or "-h" in argv[1:]:
             print(help_text(argv), flush=True)
-            return
-        from wxjax import commands
+        else:
+            from wxjax import commands
 
-        commands.main(argv)
+            commands.main(argv)
     except errors.InputError as error:
         print(f"wxjax: {error}", file=sys.stderr)
         sys.exit(2)
@@ -51,16 +29,16 @@ def run(argv: list[str] | None = None) -> None:
         sys.exit(0)
 
 
-def help_text(argv: list[str]) -> str:
+def help_text(argv: Sequence[str]) -> str:
     """Help of the command that `argv` names, else of the program."""
-    words = [word for word in argv[1:] if not word.startswith("-")]
-    if not words:
-        return __doc__.strip()
-    from wxjax import commands
+    from wxjax import command, commands
 
+    words = [word for word in argv[1:] if not word.startswith("-") and word != "help"]
+    if not words:
+        return command.overview(commands.COMMANDS)
     if words[0] not in commands.COMMANDS:
-        return str(errors.unknown("command", words[0], commands.COMMANDS))
-    return (commands.COMMANDS[words[0]].__doc__ or "").strip()
+        raise errors.unknown("command", words[0], commands.COMMANDS)
+    return command.text(words[0], commands.COMMANDS[words[0]])
 
 
 if __name__ == "__main__":

@@ -1,124 +1,191 @@
 """The command line and the config file: parsed, checked, saved, read back."""
 
 import contextlib
+import difflib
+import importlib.util
 import json
-import os
 import pathlib
 import re
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
-from wxjax import errors, files
+from wxjax import command as declared
+from wxjax import errors, files, migration, overrides, systems
+from wxjax.command import TILE_MODES, Call, Command
 
-TILE_MODES = ("plain", "blend", "average", "local")
-# May differ from the config that a workdir was trained with.
-FREE = ("evaluate", "tiles", "study", "federate", "shrink", "search")
 OFF = (0, "", [], "none")
+DEFINE = {
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_boolean,
+    list: flags.DEFINE_list,
+}
 
 
-class Call(NamedTuple):
-    """A parsed command line."""
-
-    command: str
-    arguments: list[str]
-    flags: flags.FlagValues
-    config: ConfigDict | None
-    workdir: pathlib.Path
-
-
-def parse(argv: list[str], commands) -> Call:
+def parse(argv: Sequence[str], commands: Mapping[str, Command]) -> Call:
     """Raises InputError for an unknown command, flag or config key, and for a wrong type."""
+    words, rest = overrides.split(argv[1:])
+    file, rest = config_file(rest)
+    name = named(rest, commands)
+    command = commands[name]
+    configs = ["--config"] * bool(file or words)
+    declared.refuse_unknown([*configs, *rest], name, commands)
     values = flags.FlagValues()
-    define(values)
-    argv = resolve_config(argv)
-    config_flags.DEFINE_config_file(
-        "config", None, "Config file, with :size.", flag_values=values, sys_argv=argv
-    )
+    for flag in command.flags:
+        define(values, flag)
     with explained():
-        words = values(argv)[1:]
-    command, *arguments = words or ["train"]
-    if command not in commands:
-        raise errors.unknown("command", command, commands)
-    named = next((a for a in argv if re.match(r"--?config=", a)), "")
-    workdir = pathlib.Path(values.workdir or default_workdir(named))
-    config = values.config if named else None
-    return Call(command, arguments, values, config, workdir)
+        _, *arguments = values(["wxjax", *rest])
+    for flag in command.flags:
+        given = values[flag.name].value
+        if flag.choices and given is not None and given not in flag.choices:
+            raise errors.unknown(f"--{flag.name}", given, flag.choices)
+    workdir = values["workdir"].value if "workdir" in values else None
+    workdir = pathlib.Path(workdir or default_workdir(file))
+    config = None
+    if file:
+        config = read_file(file)
+        override(config, words)
+    if arguments[:1] == [name]:
+        arguments = arguments[1:]
+    parts = [flag.name for flag in command.flags if flag.part and values[flag.name].present]
+    return Call(name, arguments, values, config, workdir, words, parts)
 
 
-def define(values: flags.FlagValues) -> None:
-    """The flags of all commands; each command's help says which it reads."""
-    string, integer, boolean = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_boolean
-    string("workdir", None, "Where a run keeps all it makes.", flag_values=values)
-    string("data", None, "Folder with input/ and gt/, or a meta.jsonl.", flag_values=values)
-    string("out", None, "Where results go.", flag_values=values)
-    string("model", None, "A folder from train or convert, or 'identity'.", flag_values=values)
-    string("degradation", None, "Where --data does not say; shrink: how.", flag_values=values)
-    flags.DEFINE_list("size", ["512x512", "3840x2160"], "Width x height.", flag_values=values)
-    integer("repeats", 5, "Measured runs a case.", lower_bound=1, flag_values=values)
-    boolean("breakdown", False, "Bench: time and work part by part.", flag_values=values)
-    string("memory", None, "What restore and plan may take, such as 8GiB.", flag_values=values)
-    integer("devices", None, "Devices that share a picture.", lower_bound=1, flag_values=values)
-    string("tile-mode", None, "How tiles meet: " + ", ".join(TILE_MODES), flag_values=values)
-    string("window", None, "y,x,size in pixels: what attribute asks about.", flag_values=values)
-    string("clear", None, "The clear picture of attribute's path.", flag_values=values)
-    integer("steps", 50, "Gradients along the path.", lower_bound=1, flag_values=values)
-    string("gallery", None, "Folder of shots that search ranks.", flag_values=values)
-    integer("top", 10, "Results of search.", lower_bound=1, flag_values=values)
-    boolean("reference", None, "Video: remember the frame before.", flag_values=values)
-    boolean("scene-reset", True, "Video: forget it at a scene's cut.", flag_values=values)
-    integer("reset-every", 0, "Video: and every so many frames.", lower_bound=0, flag_values=values)
-    string("time", None, "Hours to render: 18.25, 6,7.5 or 0:23.5:0.5.", flag_values=values)
-    string("pixels", None, "A table of y,x: render only these.", flag_values=values)
-    boolean("baked", False, "Render from the baked basis.", flag_values=values)
-    flags.DEFINE_float("rate", 12.0, "Frames a second of a film.", flag_values=values)
-    boolean("overwrite", False, "Do again what is done already.", flag_values=values)
+def named(words: Sequence[str], commands: Mapping[str, Command]) -> str:
+    """The command of a command line, `train` where none is named."""
+    wanting = {
+        f"--{flag.name}"
+        for command in commands.values()
+        for flag in command.flags
+        if flag.kind is not bool
+    }
+    before = ""
+    for word in words:
+        if not word.startswith("-") and before not in wanting:
+            break
+        before = word
+    else:
+        return "train"
+    if word in commands:
+        return word
+    path = pathlib.Path(word)
+    if path.is_dir() or path.suffix.lower() in PICTURES:
+        raise errors.InputError(f"command={word!r}: did you mean: wxjax restore {word}")
+    raise errors.unknown("command", word, commands)
+
+
+PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".mp4", ".m4v", ".mov", ".mkv",
+            ".webm", ".heic", ".avif", ".jxl", ".dng", ".bmp", ".gif")  # fmt: skip
+
+
+def define(values: flags.FlagValues, flag: declared.Flag) -> None:
+    bounds = {} if flag.least is None else {"lower_bound": flag.least}
+    DEFINE[flag.kind](flag.name, flag.default, flag.help, flag_values=values, **bounds)
 
 
 @contextlib.contextmanager
 def explained():
-    """absl's and ml_collections' complaints as one line each."""
+    """absl's complaints as one line each."""
     try:
         yield
     except errors.InputError:
         raise
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (flags.Error, ValueError) as error:
         text = str(error.args[0] if error.args else error)
         text = re.sub(r"^FATAL Flags parsing error:\s*", "", text)
         raise errors.InputError(f"command line: {' '.join(text.split())}") from error
 
 
-def resolve_config(argv: list[str]) -> list[str]:
-    """`--config=configs/x.py:size` also where no such file lies beside the caller."""
-    out = []
-    for i, word in enumerate(argv):
-        if word in ("--config", "-config") and i + 1 < len(argv):
-            raise errors.InputError("--config FILE: write it as one word, --config=FILE.")
-        match = re.fullmatch(r"--?config=(?P<path>[^:]*)(?P<size>:.*)?", word)
-        if match and not os.path.exists(match["path"]):
-            path = pathlib.Path(match["path"])
-            import configs
+def config_file(words: Sequence[str]) -> tuple[str, list[str]]:
+    """FILE[:SIZE] of `--config=`, and the other words."""
+    found, rest = "", []
+    for i, word in enumerate(words):
+        match = re.fullmatch(r"--?config(?:=(.*))?", word)
+        if match and not match[1]:
+            following = words[i + 1] if i + 1 < len(words) else "FILE"
+            raise errors.InputError(f"--config: write it as one word, --config={following}.")
+        if match:
+            found = match[1]
+        else:
+            rest.append(word)
+    return found, rest
 
-            packaged = pathlib.Path(configs.__file__).parent / path.name
-            if not (path.parent.name == "configs" and packaged.exists()):
-                known = sorted(p.name for p in packaged.parent.glob("*.py") if p.stem[0] != "_")
-                raise errors.unknown("--config", match["path"], [f"configs/{n}" for n in known])
-            word = f"--config={packaged}{match['size'] or ''}"
-        out.append(word)
-    return out
+
+def read_file(named: str) -> ConfigDict:
+    """The locked config of FILE[:SIZE], also of one that lies not beside the caller.
+
+    Raises:
+      InputError: where there is no such file or size, or it cannot be run.
+    """
+    text, colon, size = named.partition(":")
+    path = pathlib.Path(text)
+    if not path.exists():
+        import configs
+
+        packaged = pathlib.Path(configs.__file__).parent / path.name
+        if not (path.parent.name == "configs" and packaged.exists()):
+            known = sorted(p.name for p in packaged.parent.glob("*.py") if p.stem[0] != "_")
+            known = [f"configs/{n}" for n in known if n != "common.py"]
+            raise errors.unknown("--config", text, known)
+        path = packaged
+    try:
+        spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sizes = getattr(module, "SIZES", None)
+        if colon and sizes and size not in sizes:
+            close = difflib.get_close_matches(size, sizes, n=1)
+            cure = f"Did you mean {text}:{close[0]}?" if close else ""
+            raise errors.bad("--config", named, f"expected a size of {', '.join(sizes)}", cure)
+        config = module.get_config(size) if colon else module.get_config()
+    except errors.InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise errors.InputError(f"--config={named}: {reason}") from error
+    return config.lock()
+
+
+def override(config: ConfigDict, words: Sequence[str]) -> None:
+    """Sets `KEY=VALUE` words in a config, as its system allows."""
+    if words:
+        system = systems.load(config.system)
+        weights = {group: late.resolve for group, late in system.weights.items()}
+        overrides.apply(config, words, lists=system.lists, weights=weights)
 
 
 def default_workdir(named: str) -> str:
     """`runs/<config name>`, with the size where one is given."""
     if not named:
         return "runs/moei"
-    path, _, size = named.partition("=")[2].partition(":")
+    path, _, size = named.partition(":")
     return f"runs/{pathlib.Path(path).stem}" + (f"-{size}" if size else "")
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:
     return json.loads(config.to_json_best_effort())
+
+
+def read(workdir: pathlib.Path) -> ConfigDict:
+    """The config that a workdir was made with; an older one as it would be written today.
+
+    Raises:
+      InputError: where there is none, or it is no config of ours.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise errors.InputError(
+            f"workdir={str(workdir)!r}: there is no trained run (no config.json). "
+            "Train one with `wxjax --config=configs/moei.py`, or name it with --workdir=DIR."
+        )
+    stored = files.read_json(path)
+    if not isinstance(stored, dict) or "system" not in stored:
+        raise errors.InputError(f"{str(path)!r}: not the config of a run (it names no system).")
+    return ConfigDict(migration.migrate(stored))
 
 
 def save(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -128,12 +195,13 @@ def save(config: ConfigDict, workdir: pathlib.Path) -> None:
     """
     path = workdir / "config.json"
     if path.exists():
-        old, new = flatten(files.read_json(path)), flatten(plain(config))
+        free = systems.load(config.system).free
+        old, new = flatten(plain(read(workdir))), flatten(plain(config))
         changed = [
             f"{name}={old.get(name)!r} there, {new.get(name)!r} here"
             for name in sorted(old.keys() | new.keys())
             if old.get(name) != new.get(name)
-            and name.split(".")[0] not in FREE
+            and name.split(".")[0] not in free
             and (name in old or new[name] not in OFF)
         ]
         if changed:
@@ -146,19 +214,44 @@ def save(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 
 def load(call: Call) -> ConfigDict:
-    """The config given on the command line, else the one that the workdir was made with."""
-    mode = call.flags["tile-mode"].value
+    """The config given on the command line, else the one that the workdir was made with.
+
+    Raises:
+      InputError: also for a flag that the config's system does not take.
+    """
+    config = call.config
+    if config is None:
+        config = read(call.workdir)
+        override(config, call.overrides)
+    check_flags(call, config.system)
+    mode = call.flags["tile-mode"].value if "tile-mode" in call.flags else None
     if mode == "average" and call.command != "restore":
         raise errors.bad("--tile-mode", mode, f"{call.command} measures the network as it is")
-    if call.config is not None:
-        return tiled(call.config, mode)
-    path = call.workdir / "config.json"
-    if not path.exists():
+    return tiled(config, mode)
+
+
+def check_flags(call: Call, system: str) -> None:
+    """InputError for a flag of the command that a run of this system does not take."""
+    allowed = systems.load(system).flags.get(call.command, ())
+    for name in call.parts:
+        if name not in allowed:
+            names = ", ".join(f"--{other}" for other in sorted(allowed))
+            raise errors.InputError(
+                f"{call.command}: a run of {system} takes no --{name}"
+                + (f"; it takes {names}." if names else ".")
+            )
+
+
+def run_of(call: Call, system: str) -> ConfigDict:
+    """The config of a workdir that must hold a run of that system."""
+    config = load(call)
+    if config.system != system:
         raise errors.InputError(
-            f"workdir={str(call.workdir)!r}: there is no trained run (no config.json). "
-            "Train one with `wxjax --config=configs/moei.py`, or name it with --workdir=DIR."
+            f"{str(call.workdir)!r} holds a run of {config.system}: {call.command} needs one of "
+            f"{system}. Name it with --workdir=DIR, or train one with "
+            f"`wxjax --config=configs/{system}.py`."
         )
-    return tiled(ConfigDict(files.read_json(path)), mode)
+    return config
 
 
 def tiled(config: ConfigDict, mode: str | None) -> ConfigDict:

@@ -1,10 +1,7 @@
 """The plug between a system and everything that trains, measures or ships it."""
 
-import importlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
-
-from wxjax import errors
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 DEGRADATIONS = ("haze", "rain", "snow")
 
@@ -12,6 +9,19 @@ Variables = Any  # Linen collections: {"params": ..., ...}
 Batch = dict[str, Any]
 Outputs = dict[str, Any]
 Row = dict[str, Any]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Examples at random access: what a data set is to everything that reads it.
+
+    An example is a dict with `id`; `index` is its stable number. Two sources of equal `repr`
+    hold the same examples: a run that goes on compares it.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int, /) -> dict[str, Any]: ...
 
 
 class Parts(NamedTuple):
@@ -78,20 +88,3 @@ class Task(NamedTuple):
     prepare: Callable[[Variables], Variables] = lambda variables: variables
     stream: Stream | None = None
     scale: int = 1
-
-
-SYSTEMS = {
-    "moei": "wxjax.systems.moei.task",
-    "mofme": "wxjax.systems.mofme.task",
-    "mofme_video": "wxjax.systems.mofme.video",
-    "irsr": "wxjax.systems.irsr.task",
-    "tod": "wxjax.systems.tod.task",
-    "reid": "wxjax.systems.reid.task",
-}
-
-
-def load(config) -> Task:
-    """The task that `config.system` names; imports that system alone."""
-    if config.system not in SYSTEMS:
-        raise errors.unknown("config.system", config.system, SYSTEMS)
-    return importlib.import_module(SYSTEMS[config.system]).make(config)

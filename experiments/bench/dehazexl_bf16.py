@@ -15,7 +15,7 @@ import numpy as np
 from skimage import data
 
 from experiments.bench import speed
-from wxjax import task as tasks
+from wxjax import systems
 from wxjax.evaluate import breakdown, stream
 from wxjax.evaluate.stream import Way
 from wxjax.recipes import benchmark
@@ -55,7 +55,7 @@ def main() -> None:
     for dtype in DTYPES:
         config = speed.load(asked.config)
         config.model.dtype = dtype
-        task = tasks.load(config)
+        task = systems.make(config)
         runs[dtype] = stream.Streamer(task, weights(task), config.tiles, Way(4, True))
     corrections = {name: run(picture)[0] - picture for name, run in runs.items()}
     scale = 0.1 / corrections["float32"].std()

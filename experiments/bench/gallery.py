@@ -18,8 +18,8 @@ import numpy as np
 
 from wxjax import files
 from wxjax.evaluate import cost
-from wxjax.metrics import retrieval
-from wxjax.metrics.retrieval import Side
+from wxjax.systems.reid import ranking
+from wxjax.systems.reid.ranking import Side
 
 IDENTITIES, CAMERAS = 500, 8
 
@@ -34,10 +34,10 @@ def measure(entries: int, queries: int, width: int, chunk: int) -> dict:
     rng = np.random.default_rng(0)
     query, gallery = side(rng, queries, width), side(rng, entries, width)
     before, start = cost.peak_bytes(), time.perf_counter()
-    found = retrieval.rank(query, gallery, chunk=chunk)
+    found = ranking.rank(query, gallery, chunk=chunk)
     first = time.perf_counter() - start
     start = time.perf_counter()
-    retrieval.rank(query, gallery, chunk=chunk)
+    ranking.rank(query, gallery, chunk=chunk)
     return {
         "chunk": chunk,
         "seconds": time.perf_counter() - start,

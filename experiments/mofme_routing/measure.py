@@ -14,8 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.bench.mofme import cpu_seconds, product_rate
-from wxjax import files
-from wxjax import task as tasks
+from wxjax import files, systems
 from wxjax.data import sources
 from wxjax.evaluate import runner
 from wxjax.metrics import restoration
@@ -34,7 +33,7 @@ EXECUTORS = ("dense", "folded", "blocked", "grouped", "skip")
 def task_of(config: ConfigDict, **router):
     changed = stages.stage_config(config, config.stage, config.stage)
     changed.model.router.update(router)
-    return tasks.load(changed)
+    return systems.make(changed)
 
 
 def quality(config: ConfigDict, variables, source) -> dict[str, dict]:

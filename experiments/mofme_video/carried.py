@@ -4,7 +4,7 @@ python -m experiments.mofme_video.carried --workdir=runs/mofme_video
 python -m experiments.mofme_video.carried --tone=8      # tones from the frame, trained so or not
 
 The same weights in all rows: what the reference shows is all that differs. PSNR of the
-written 8-bit frames, temporal scores of `metrics/temporal.py`, by test clip.
+written 8-bit frames, temporal scores of `systems/mofme/temporal.py`, by test clip.
 """
 
 import argparse
@@ -13,13 +13,12 @@ import pathlib
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import files
-from wxjax import task as tasks
+from wxjax import files, systems
 from wxjax.data import clips
-from wxjax.evaluate import streaming
-from wxjax.metrics import temporal
 from wxjax.recipes import single, stages
-from wxjax.recipes.video import psnr
+from wxjax.systems.mofme import measure as streaming
+from wxjax.systems.mofme import temporal
+from wxjax.systems.mofme.recipe import psnr
 
 ROWS = {"withheld": (False, False), "left": (True, False), "carried": (True, True)}
 HERE = pathlib.Path("experiments/mofme_video")
@@ -38,7 +37,7 @@ def streamers(
         changed.video.align = {**config.video.get("align", {}), "follow": follow}
         if tone is not None:
             changed.video.align.tone = tone
-        out[name] = streaming.Streamer(tasks.load(changed), variables, remember)
+        out[name] = streaming.Streamer(systems.make(changed), variables, remember)
     return out
 
 

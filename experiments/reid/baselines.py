@@ -10,15 +10,15 @@ import pathlib
 import numpy as np
 
 from wxjax import files
-from wxjax.data import gallery
-from wxjax.data.pedestrians import Pedestrians
-from wxjax.evaluate import retrieval as evaluation
-from wxjax.metrics import retrieval
+from wxjax.systems.reid import measure as evaluation
+from wxjax.systems.reid import ranking
+from wxjax.systems.reid.data import gallery
+from wxjax.systems.reid.data.pedestrians import Pedestrians
 
 
 def score(known, feature: np.ndarray) -> dict:
     ranked, _, _ = evaluation.compare(known, feature)
-    found = retrieval.scores(ranked)
+    found = ranking.scores(ranked)
     return {name: found[name] for name in ("valid", "map", "minp", "rank1")}
 
 

@@ -8,9 +8,10 @@ import argparse
 import functools
 
 from wxjax import files
-from wxjax.data import daytime, valley
-from wxjax.evaluate import rates
-from wxjax.metrics import lightmap, restoration
+from wxjax.metrics import restoration
+from wxjax.systems.tod import lightmap, rates
+from wxjax.systems.tod.data import day as daytime
+from wxjax.systems.tod.data import valley
 
 
 def photographs(root: str) -> list[dict]:

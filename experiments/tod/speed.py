@@ -12,9 +12,9 @@ from ml_collections import FrozenConfigDict
 
 from configs import tod
 from wxjax import files
-from wxjax.evaluate import basis as bases
-from wxjax.evaluate import daytime as measuring
 from wxjax.recipes import stages
+from wxjax.systems.tod import basis as bases
+from wxjax.systems.tod import measure as measuring
 from wxjax.systems.tod import task as tods
 
 HOURS = np.arange(0, 24, 2.0)

@@ -15,11 +15,9 @@ import jax
 import numpy as np
 
 from configs import tod
-from wxjax import commands, files
-from wxjax import task as tasks
-from wxjax.evaluate import daytime as measuring
-from wxjax.recipes import daytime
-from wxjax.systems.tod import quantise
+from wxjax import commands, files, systems
+from wxjax.systems.tod import measure as measuring
+from wxjax.systems.tod import quantise, recipe, training
 
 SOURCE = {
     "model.field": "mlp", "model.film": False, "model.time_code": "harmonic",
@@ -76,19 +74,19 @@ def configure(changes: dict, steps: int, batch: int):
 def one(name: str, changes: dict, steps: int, batch: int, out: pathlib.Path) -> dict:
     """Trains one variant, or takes what stands, and measures it at given and hidden hours."""
     config = configure(changes, steps, batch)
-    day, split = daytime.data(config)
-    variables = daytime.train(config, day, split, out / f"{name}_{steps}")
-    model = daytime.fitted(config, day).model.to_dict()
-    task = tasks.load(daytime.fitted(config, day))
-    measure, rounded = daytime.measures(task, day)
-    parts = daytime.parts(split, {**model, "time_code": "sun"})  # the same days for all
+    day, split = training.data(config)
+    variables = training.train(config, day, split, out / f"{name}_{steps}")
+    model = training.fitted(config, day).model.to_dict()
+    task = systems.make(training.fitted(config, day))
+    measure, rounded = recipe.measures(task, day)
+    parts = recipe.parts(split, {**model, "time_code": "sun"})  # the same days for all
     rows = measuring.rows({name: measuring.Renderer(task, variables)}, parts, measure, rounded)
     found = {part: measuring.means(rows, name, part) for part in parts}
     return {
         "name": name,
         "steps": steps,
         "parameters": int(sum(np.size(x) for x in jax.tree.leaves(variables["params"]))),
-        "bytes": daytime.stored(model, quantise.pack(config.model.quant, variables)),
+        "bytes": recipe.stored(model, quantise.pack(config.model.quant, variables)),
         **{part: found[part]["day"] | {"pooled": found[part]["pooled"]} for part in found},
     }
 

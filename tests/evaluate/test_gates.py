@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from wxjax.evaluate import routes, schema, streaming
+from wxjax.evaluate import routes, schema
 from wxjax.evaluate.runner import row
 from wxjax.report import cells, figures, film, tables
+from wxjax.systems.mofme import measure
 
 
 def gated(kind, usage, count=2.0):
@@ -55,7 +56,7 @@ def test_a_film_without_a_router_has_no_picture():
 def test_short_clips_weigh_as_much_as_long_ones():
     row = lambda name, psnr: {"id": name, "metrics": {"psnr": psnr}}
     rows = [row("a", 10.0), row("b", 20.0), row("b", 30.0), row("b", 40.0), row("c", None)]
-    assert streaming.by_video(rows, "psnr") == pytest.approx((10 + 30) / 2)
-    assert streaming.by_video(rows, "psnr", slice(0, 1)) == pytest.approx(15)
-    assert streaming.by_video(rows, "psnr", slice(1, None)) == pytest.approx(35)
-    assert streaming.by_video(rows, "ssim") is None
+    assert measure.by_video(rows, "psnr") == pytest.approx((10 + 30) / 2)
+    assert measure.by_video(rows, "psnr", slice(0, 1)) == pytest.approx(15)
+    assert measure.by_video(rows, "psnr", slice(1, None)) == pytest.approx(35)
+    assert measure.by_video(rows, "ssim") is None

@@ -7,7 +7,8 @@ import pytest
 
 from wxjax import errors
 from wxjax.metrics import calibration
-from wxjax.nn import balance, routing, uncertainty
+from wxjax.nn import balance, routing
+from wxjax.systems.mofme import uncertainty
 
 LOGITS = jnp.log(jnp.array([[0.5, 0.3, 0.15, 0.05], [0.05, 0.9, 0.03, 0.02]]))
 MANY = 2 * jax.random.normal(jax.random.key(3), (500, 8))

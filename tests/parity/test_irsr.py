@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.parity import fixtures
-from wxjax.interop import resshift_shapes, torch_weights
+from wxjax.interop import torch_weights
 from wxjax.nn import experts
-from wxjax.ops import resize, wavelet
+from wxjax.ops import resize
 from wxjax.systems.irsr import codec as codecs
-from wxjax.systems.irsr import diffusion, unet
+from wxjax.systems.irsr import diffusion, resshift_shapes, unet, wavelet
 
 
 def last(x):

@@ -10,7 +10,8 @@ import pytest
 
 from tests.parity import fixtures
 from wxjax.interop import torch_weights
-from wxjax.nn import experts, routing, uncertainty
+from wxjax.nn import experts, routing
+from wxjax.systems.mofme import uncertainty
 from wxjax.systems.mofme.network import NO_REFERENCE, build, normalise, published_parameters
 
 

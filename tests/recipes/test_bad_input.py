@@ -114,7 +114,10 @@ def test_a_misspelt_config_key(place):
 
 
 def test_a_value_of_the_wrong_type(place):
-    refused(wxjax("--config=configs/moei.py:tiny", "--config.seed=many", cwd=place), "seed=many")
+    refused(
+        wxjax("--config=configs/moei.py:tiny", "--config.seed=many", cwd=place),
+        "--config.seed='many': expected",
+    )
 
 
 def test_a_wrong_line_of_meta_jsonl(place):

@@ -2,36 +2,34 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
-from wxjax import settings
-from wxjax.commands import enlarging, measuring, restoring, retrieving, training, viewing
+from wxjax import settings, systems
+from wxjax.command import Command
+from wxjax.commands import measuring, restoring, training
 
-COMMANDS = {
-    "train": training.train,
-    "evaluate": measuring.evaluate,
-    "restore": restoring.restore,
-    "plan": restoring.plan,
-    "bench": measuring.bench,
-    "report": training.report,
-    "prepare": training.prepare,
-    "convert": training.convert,
-    "attribute": measuring.attribute,
-    "render": viewing.render,
-    "bake": viewing.bake,
-    "search": retrieving.search,
-    "explain": retrieving.explain,
-    "study": retrieving.study,
-    "compare": enlarging.compare,
-    "shrink": enlarging.shrink,
+COMMANDS: dict[str, Command] = {
+    "restore": restoring.RESTORE,
+    "plan": restoring.PLAN,
+    "attribute": measuring.ATTRIBUTE,
+    "train": training.TRAIN,
+    "evaluate": measuring.EVALUATE,
+    "bench": measuring.BENCH,
+    "report": training.REPORT,
+    "prepare": training.PREPARE,
+    "convert": training.CONVERT,
 }
+for _name in systems.SYSTEMS:
+    COMMANDS |= systems.load(_name).commands
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Parses `argv`, turns the compilation cache on, and runs one command."""
     call = settings.parse(argv, COMMANDS)
-    if call.command not in ("report", "prepare", "convert", "shrink"):
+    command = COMMANDS[call.command]
+    if command.device:
         use_compilation_cache()
-    COMMANDS[call.command](call)
+    command.run(call)
 
 
 def use_compilation_cache() -> None:

@@ -2,181 +2,85 @@
 
 import pathlib
 
-import numpy as np
-
-from wxjax import errors, files, settings
-from wxjax.commands import retrieving
-from wxjax.settings import Call
+from wxjax import errors, settings, systems
+from wxjax.command import DATA, OUT, TILE_MODE, WORKDIR, Call, Command, Flag
 from wxjax.task import DEGRADATIONS
 
 
 def evaluate(call: Call) -> None:
-    """wxjax evaluate [--data=DIR|meta.jsonl] [--degradation=KIND] [--workdir=DIR] [--out=DIR]
-
-    Measures a trained model: the input, Dense-Unified, each expert, the router's
-    choice and the Oracle, a row an image and variant, then a summary with intervals
-    and a report. Without --data, the test split of the run's own data.
+    """Measures a trained model, and writes rows, a summary with intervals, and a page. Of a
+    moei run: the input, Dense-Unified, each expert, the router's choice and the Oracle.
+    Without --data, on the test split of the run's own data.
 
     examples:
       wxjax evaluate --workdir=runs/moei
       wxjax evaluate --data=pairs --degradation=rain --out=results/rain
       wxjax evaluate --data=meta.jsonl --config.evaluate.protocol=restormer-y
     """
-    from wxjax.data import sources
-    from wxjax.recipes import evidence, single
-    from wxjax.report import build
-
+    if call.arguments:
+        raise errors.InputError(f"evaluate: takes no {call.arguments[0]!r}: name --data=DIR.")
     config = settings.load(call)
-    if config.recipe == "infrared":
-        from wxjax.commands import enlarging
-
-        enlarging.evaluate(config, call)
-        return
-    if call.flags.degradation and call.flags.degradation not in DEGRADATIONS:
-        raise errors.unknown("--degradation", call.flags.degradation, DEGRADATIONS)
-    if config.recipe == "video":
-        evaluate_clips(config, call)
-        return
-    if config.recipe == "daytime":
-        from wxjax.recipes import daytime
-
-        daytime.test(config, call.workdir)
-        print(f"report: {call.workdir / 'index.html'}")
-        return
-    if config.recipe == "retrieval":
-        retrieving.evaluate_shots(config, call)
-        return
-    if not call.flags.data and config.recipe == "single":
-        single.test(config, call.workdir, sources.open(config.data, "test"))
-        print(f"report: {call.workdir / 'index.html'}")
-        return
-    if not call.flags.data:
-        evidence.test(
-            config,
-            call.workdir,
-            sources.open(config.data, "test"),
-            mixed=evidence.mixed(config),
-        )
-        print(f"report: {call.workdir / 'index.html'}")
-        return
-    source = sources.path(call.flags.data)
-    if call.flags.degradation:
-        source = Labelled(source, call.flags.degradation)
-    name = pathlib.Path(call.flags.data).resolve().name.removesuffix(".jsonl")
-    out = pathlib.Path(call.flags.out or call.workdir / "evaluate" / name)
-    if config.recipe == "single":
-        made = single.evaluate(config, call.workdir, out, source)
-    else:
-        task, variables, about = evidence.system(config, call.workdir)
-        made = evidence.evaluate(
-            config, out, task, variables, about, source, weights_from=call.workdir / "system"
-        )
-    build.build(out)
-    for variant, entry in made["variants"].items():
-        figures = ", ".join(
-            f"{name} {entry['macro'][name]['mean']:.3f}"
-            for name in ("psnr", "ssim", "lpips")
-            if entry["macro"].get(name)
-        )
-        print(f"{variant:8s} {figures}")
-    print(f"report: {out / 'index.html'}")
+    if call.flags.out and not call.flags.data:
+        raise errors.InputError("evaluate: --out needs --data; a run's own rows stay with it.")
+    if call.flags.degradation and not call.flags.data:
+        raise errors.InputError("evaluate: --degradation needs --data: a run's own data says it.")
+    made = systems.load(config.system).evaluate(
+        config,
+        call.workdir,
+        systems.EvaluateOptions(
+            data=call.flags.data,
+            out=pathlib.Path(call.flags.out) if call.flags.out else None,
+            degradation=call.flags.degradation,
+        ),
+    )
+    for line in made.lines:
+        print(line)
+    print(f"report: {made.out / 'index.html'}")
 
 
-def evaluate_clips(config, call: Call) -> None:
-    """`evaluate` of a video network: on its own test clips, or on a folder of clips."""
-    from wxjax.data import clips
-    from wxjax.recipes import video
-    from wxjax.report import clips as report
-
-    if not call.flags.data:
-        video.test(config, call.workdir, clips.open(config.data, "test"))
-        print(f"report: {call.workdir / 'index.html'}")
-        return
-    name = pathlib.Path(call.flags.data).resolve().name
-    out = pathlib.Path(call.flags.out or call.workdir / "evaluate" / name)
-    found = clips.scan(call.flags.data)
-    held = [film for film in found if film.split == "test"]
-    made = video.evaluate(config, call.workdir, out, clips.Folder(held or found))
-    report.build(out)
-    for variant, entry in made["variants"].items():
-        figures = ", ".join(
-            f"{name} {entry[name]['all']:.3f}"
-            for name in ("psnr", "ssim", "lpips")
-            if entry[name]["all"] is not None
-        )
-        print(f"{variant:8s} {figures}")
-    print(f"report: {out / 'index.html'}")
-
-
-class Labelled:
-    """A source whose examples all carry one degradation."""
-
-    def __init__(self, source, kind: str):
-        self._source, self._kind = source, kind
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, i: int) -> dict:
-        return {**self._source[i], "degradation": np.int32(DEGRADATIONS.index(self._kind))}
-
-    def items(self) -> dict[str, str]:
-        return {name: f"{self._kind} {token}" for name, token in self._source.items().items()}
-
-    def __repr__(self) -> str:
-        return f"Labelled({self._source!r}, {self._kind})"
+DEGRADATION = Flag(
+    "degradation", "of --data that does not say it itself", choices=DEGRADATIONS, part=True
+)
+EVALUATE = Command(
+    evaluate, "measure a trained model on your pairs", "training",
+    flags=(DATA, OUT._replace(help="where rows and report of --data go"), DEGRADATION, TILE_MODE,
+           WORKDIR), config=True,
+)  # fmt: skip
 
 
 def bench(call: Call) -> None:
-    """wxjax bench [--workdir=DIR] [--size=512x512,3840x2160] [--repeats=5] [--breakdown]
-
-    Operations, latency, peak memory and ms per megapixel of Dense-Unified alone and of
-    the routed system, run in turn, with the machine's matrix-product rate of the same
-    process; writes cost.json into the workdir and the report anew. With --breakdown
-    instead: encoder, bottleneck, decoder and assembly of one picture as `restore` runs
-    it, in breakdown.json.
+    """Operations, latency, peak memory and ms per megapixel, with the machine's
+    matrix-product rate of the same process; writes them into the workdir, and the report
+    anew. Of a moei run, Dense-Unified alone and the routed system are run in turn. With
+    --breakdown instead: encoder, bottleneck, decoder and assembly of one picture as restore
+    runs it, in breakdown.json.
 
     examples:
       wxjax bench --workdir=runs/moei
       wxjax bench --size=3840x2160 --repeats=9
     """
-    from wxjax.evaluate import summary
-    from wxjax.recipes import benchmark
-    from wxjax.report import build
-
+    if call.arguments:
+        raise errors.InputError(f"bench: takes no {call.arguments[0]!r}: name --size=WxH.")
     config = settings.load(call)
-    if config.recipe == "retrieval":
-        retrieving.bench_shots(config, call)
-        return
-    if call.flags.breakdown:
-        from wxjax.evaluate import breakdown
+    measure = systems.part(config.system, "bench", "cannot be benchmarked")
+    options = systems.BenchOptions(call.flags.size, call.flags.repeats, call.flags.breakdown)
+    print("\n".join(measure(config, call.workdir, options)))
 
-        made = benchmark.parts(config, call.workdir, call.flags.size, call.flags.repeats)
-        for size, found in made.items():
-            print("\n".join(breakdown.lines(size, found)))
-        return
-    made = benchmark.run(config, call.workdir, call.flags.size, call.flags.repeats)
-    for case in made["cases"]:
-        latency = case["latency_ms"]
-        width, height = case["size"][1], case["size"][0]
-        print(
-            f"{case['name']:8s} {width}x{height}: {latency['median']:.0f} ms "
-            f"({latency['low']:.0f}-{latency['high']:.0f}, n={latency['n']}), "
-            f"{case['ms_per_mp']:.0f} ms/MP, {case['flops_g']:.1f} GFLOP, "
-            f"{100 * case['efficiency']:.0f} % of the matrix-product rate"
-        )
-    for name, ratio in made["overhead"].items():
-        print(f"{name}: {ratio['median']:.3f} ({ratio['low']:.3f}-{ratio['high']:.3f})")
-    path = call.workdir / "summary.json"
-    if path.exists():
-        files.write_json(path, summary.with_cost(files.read_json(path), made))
-        build.build(call.workdir)
+
+BENCH = Command(
+    bench, "time, memory and operations of a trained model", "training",
+    flags=(
+        Flag("size", "width x height of pictures", list, ["512x512", "3840x2160"], "WxH,...",
+             part=True),
+        Flag("repeats", "measured runs per case (default 5)", int, 5, least=1, part=True),
+        Flag("breakdown", "time and work part by part", bool, False, part=True),
+        TILE_MODE, WORKDIR,
+    ), config=True,
+)  # fmt: skip
 
 
 def attribute(call: Call) -> None:
-    """wxjax attribute IMAGE --window=y,x,size [--clear=FILE] [--steps=50] [--workdir=DIR] [--out=.]
-
-    Shows which pixels of a photograph a restored window depends on: the Dehazing
+    """Shows which pixels of a photograph a restored window depends on: the Dehazing
     Attribution Map, gradients of the window's brightness along the way from the clear
     picture (--clear, else the restored one) to the photograph. Writes the map over the
     picture and a JSON record; the numbers printed say how much the window's brightness
@@ -188,32 +92,30 @@ def attribute(call: Call) -> None:
       wxjax attribute photo.jpg --window=164,132,32
       wxjax attribute hazy.png --window=0,0,64 --clear=clear.png --steps=100 --out=results
     """
-    from wxjax.recipes import attribute as attributing
-    from wxjax.recipes import pictures
-
     if len(call.arguments) != 1 or not call.flags.window:
         raise errors.InputError(
             "attribute: expected one picture and --window=y,x,size, for example "
             "`wxjax attribute photo.jpg --window=164,132,32`."
         )
     config = settings.load(call)
-    pictures.allow(config, None, None)
-    made = attributing.run(
-        config,
-        call.workdir,
-        call.arguments[0],
-        pathlib.Path(call.flags.out or call.workdir / "attribution"),
+    explain = systems.part(config.system, "attribute", "has no attribution maps")
+    options = systems.AttributeOptions(
+        file=call.arguments[0],
         window=call.flags.window,
+        out=pathlib.Path(call.flags.out or call.workdir / "attribution"),
         steps=call.flags.steps,
         clear=call.flags.clear,
     )
-    print(
-        f"brightness of the window: {made['clear']:.2f} clear, {made['degraded']:.2f} degraded, "
-        f"difference {made['difference']:.2f}; the map sums to {made['sum']:.2f} "
-        f"({100 * made['residual']:.1f} % off)"
-    )
-    print(
-        f"route {made['route']}; {100 * made['outside']:.0f} % of the map lies outside the "
-        f"window, 90 % within {made['radius90']} px of it"
-    )
-    print(f"picture: {made['picture']}")
+    print("\n".join(explain(config, call.workdir, options)))
+
+
+ATTRIBUTE = Command(
+    attribute, "which pixels of a photograph a restored window depends on", "pictures",
+    arguments="IMAGE",
+    flags=(
+        Flag("window", "pixels asked about", value="Y,X,SIZE"),
+        Flag("clear", "the clear picture of the path (default the restored one)", value="FILE"),
+        Flag("steps", "gradients along the path (default 50)", int, 50, least=1),
+        OUT, TILE_MODE, WORKDIR,
+    ), config=True,
+)  # fmt: skip

@@ -1,20 +1,30 @@
-"""Pictures and films through a trained model: restore, plan."""
+"""Pictures and films through a trained model: restore, plan.
+
+A flag more: add a `Flag` to RESTORE below. What only some systems take (`part=True`) goes
+through `RestoreOptions` to the system, which names the flag in its `SYSTEM.flags`.
+"""
 
 import pathlib
 import sys
-from collections.abc import Callable
 
-import numpy as np
+from wxjax import errors, settings, systems
+from wxjax.command import (
+    DEVICES,
+    MEMORY,
+    OUT,
+    OVERWRITE,
+    TILE_MODE,
+    WORKDIR,
+    Call,
+    Command,
+    Flag,
+)
 
-from wxjax import errors, files, settings
-from wxjax.settings import Call
+MODEL = Flag("model", "a folder from train or convert (as --workdir)", value="DIR")
 
 
 def restore(call: Call) -> None:
-    """wxjax restore FILE|DIR ... --out=DIR [--workdir=DIR] [--model=DIR|identity] [--overwrite]
-    [--memory=8GiB] [--devices=N] [--[no]reference] [--noscene-reset] [--reset-every=N]
-
-    Cleans photographs: JPEG, PNG, TIFF, WebP in, the same kind out, with profile, EXIF,
+    """Cleans photographs: JPEG, PNG, TIFF, WebP in, the same kind out, with profile, EXIF,
     depth and alpha kept, and a JSON record beside each. Folders are mirrored; a broken
     file is listed and the rest goes on (exit code 1); run again, only what is missing
     or changed is done.
@@ -43,32 +53,18 @@ def restore(call: Call) -> None:
     if not call.arguments:
         raise errors.InputError("restore: expected files or folders, for example photo.jpg.")
     out = pathlib.Path(call.flags.out or "restored")
-    model = call.flags.model
-    if model and model != "identity" and not (pathlib.Path(model) / "config.json").is_file():
-        expected = "expected 'identity' or a folder that train or convert wrote"
-        raise errors.bad("--model", model, f"{expected} (it holds no config.json)")
-    if model and model != "identity":
-        call = call._replace(workdir=pathlib.Path(model))
-    remembers = model != "identity" and settings.load(call).recipe == "video"
-    films = [
-        name
-        for name in call.arguments
-        if video.is_film(name) or (remembers and pathlib.Path(name).is_dir())
-    ]
+    model = Model(call)
+    films = [name for name in call.arguments if video.is_film(name) or model.is_film(name)]
     pictures = [name for name in call.arguments if name not in films]
-    if films and model != "identity" and settings.load(call).recipe == "infrared":
-        raise errors.InputError(
-            f"restore: {films[0]!r} is a film; this model enlarges pictures. Save its frames first."
-        )
     reports = []
     if films:
         from wxjax.report import film
 
-        stream, about = film_stream(call, remembers)
+        stream, about = model.film(films[0])
         options = dict(settings=about, overwrite=call.flags.overwrite, plot=film.draw)
         reports.append(video.restore(films, out, stream, **options))
     if pictures:
-        restorer, about = photo_restorer(call)
+        restorer, about = model.restorer()
         options = dict(settings=about, overwrite=call.flags.overwrite)
         reports.append(photo.restore(pictures, out, restorer, **options))
     if any(report.failed for report in reports):
@@ -76,72 +72,85 @@ def restore(call: Call) -> None:
         sys.exit(1 if any(report.done or report.skipped for report in reports) else 2)
 
 
-def film_stream(call: Call, remembers: bool):
-    """What restores films, and its settings: the network's own stream, else frame by frame."""
-    from wxjax.recipes import video
-    from wxjax.restore.video import EachFrame
+class Model:
+    """What the command line restores with: a run of a system, or 'identity'."""
 
-    if not remembers:
-        restorer, about = photo_restorer(call)
+    def __init__(self, call: Call):
+        named = call.flags.model
+        self.identity = named == "identity"
+        if self.identity:
+            if call.parts or call.overrides:
+                given = call.parts[0] if call.parts else "config.KEY=VALUE"
+                raise errors.InputError(f"restore: --model=identity takes no --{given}.")
+            return
+        self.workdir = workdir_of(call)
+        self.config = settings.load(call._replace(workdir=self.workdir))
+        self.options = systems.RestoreOptions(
+            memory=call.flags.memory,
+            devices=call.flags.devices,
+            reference=call.flags.reference,
+            scene_reset=call.flags["scene-reset"].value,
+            reset_every=call.flags["reset-every"].value,
+        )
+
+    def is_film(self, name: str) -> bool:
+        """Whether a folder is the frames of one film, which is so where frames are remembered."""
+        remembers = not self.identity and systems.load(self.config.system).film is not None
+        return remembers and pathlib.Path(name).is_dir()
+
+    def restorer(self):
+        """One float32 picture after the other, and settings for the records."""
+        from wxjax.restore import photo
+
+        if self.identity:
+            return photo.identity, {"model": "identity"}
+        make = systems.part(self.config.system, "restorer", "restores no pictures")
+        return make(self.config, self.workdir, self.options)
+
+    def film(self, name: str):
+        """What restores films, and settings: the system's own stream, else frame by frame."""
+        from wxjax.restore.video import EachFrame
+
+        if not self.identity and (make := systems.load(self.config.system).film):
+            return make(self.config, self.workdir, self.options)
+        restorer, about = self.restorer()
+        if getattr(restorer, "scale", 1) > 1:
+            raise errors.InputError(
+                f"restore: {name!r} is a film; this model enlarges pictures. Save its frames first."
+            )
         return EachFrame(restorer), about
-    config = settings.load(call)
-    video.allow(config, call.flags["scene-reset"].value, call.flags["reset-every"].value)
-    return video.streamer(config, call.workdir, call.flags.reference)
 
 
-def photo_restorer(call: Call):
-    """The workdir's system as a function of one float32 picture, and its settings."""
-    from wxjax.restore import photo
+def workdir_of(call: Call) -> pathlib.Path:
+    """The folder of `--model`, else the workdir."""
+    if call.flags.model is None:
+        return call.workdir
+    workdir = pathlib.Path(call.flags.model)
+    if not (workdir / "config.json").is_file():
+        expected = "expected 'identity' or a folder that train or convert wrote"
+        raise errors.bad("--model", call.flags.model, f"{expected} (it holds no config.json)")
+    return workdir
 
-    if call.flags.model == "identity":
-        return photo.identity, {"model": "identity"}
-    from wxjax.recipes import evidence, infrared, pictures, single
 
-    config = settings.load(call)
-    pictures.allow(config, call.flags.memory, call.flags.devices)
-    if config.recipe in ("single", "video"):
-        return single.restorer(config, call.workdir)
-    if config.recipe == "infrared":
-        return infrared.restorer(config, call.workdir)
-    task, variables, about = evidence.system(config, call.workdir)
-    program = pictures.program(task, variables, config.tiles)
-
-    def restorer(rgb):
-        restored, said = program(rgb, force=np.int32(-1))
-        index = int(said["route"][0])
-        info = {
-            "route": evidence.ROUTES[index],
-            "index": index,
-            "pmax": float(said["confidence"][0]),
-            "p": [float(p) for p in said["weights"][0]],
-            "abstained": bool(said["abstained"][0]),
-            "latency_ms": float(said["latency_ms"]),
-            "ms_per_mp": float(said["ms_per_mp"]),
-            "mem_gb": float(said["mem_gb"]),
-        }
-        return restored, info
-
-    restorer.takes_uint8 = program.takes_uint8
-    tiles = config.tiles
-    return restorer, {
-        "model": "MoE-I",
-        "weights_hash": files.sha256(call.workdir / "system" / "weights.npz"),
-        "commit": about.get("commit"),
-        "tile": tiles.tile,
-        "overlap": tiles.overlap,
-        "blend": tiles.blend,
-        "mode": tiles.mode,
-        "average": bool(tiles.get("average", False)),
-        "temperature": float(variables["calibration"]["temperature"]),
-        "lapse": float(variables["calibration"]["lapse"]),
-        "tau": float(variables["calibration"]["threshold"]),
-    }
+RESTORE = Command(
+    restore, "clean photographs, folders of them, and films", "pictures",
+    arguments="FILE|DIR ...",
+    flags=(
+        OUT._replace(help="where restored files go (default restored)"),
+        MODEL._replace(help="a folder from train or convert (as --workdir), or 'identity'"),
+        WORKDIR, OVERWRITE, MEMORY, DEVICES, TILE_MODE,
+        Flag("reference", "films: remember the frame before (default as the run found)", bool,
+             part=True),
+        Flag("scene-reset", "films: forget it where a scene is cut (default)", bool, True,
+             part=True),
+        Flag("reset-every", "films: and every so many frames", int, 0, least=0, part=True),
+    ),
+    config=True,
+)  # fmt: skip
 
 
 def plan(call: Call) -> None:
-    """wxjax plan FILE ... [--model=DIR | --config=FILE[:size]] [--memory=8GiB] [--devices=N]
-
-    Says what restoring a picture will take in memory and time, before it is read; and how:
+    """Says what restoring a picture will take in memory and time, before it is read; and how:
     tiles at a time, encoder maps kept or computed again. --memory is the most that the
     process may hold; restore obeys the same flag. With --config, for a network that is not
     trained yet.
@@ -155,20 +164,18 @@ def plan(call: Call) -> None:
 
     if not call.arguments:
         raise errors.InputError("plan: expected files, for example photo.jpg.")
-    for name, entry in zip(
-        call.arguments, pictures.plans(_planned(call), call.arguments), strict=True
-    ):
+    workdir = workdir_of(call)
+    config = settings.load(call._replace(workdir=workdir))
+    make = systems.part(config.system, "plan", "restores whole pictures only: nothing to plan")
+    options = systems.RestoreOptions(memory=call.flags.memory, devices=call.flags.devices)
+    program = make(config, workdir if call.config is None else None, options)
+    for name, entry in zip(call.arguments, pictures.plans(program, call.arguments), strict=True):
         print("\n".join(entry.lines(name)))
 
 
-def _planned(call: Call) -> Callable:
-    """The network that plan asks, and no second copy of its weights, which would be counted."""
-    from wxjax.recipes import evidence, pictures, single
-
-    workdir = pathlib.Path(call.flags.model or call.workdir)
-    config = settings.load(call._replace(workdir=workdir))
-    pictures.allow(config, call.flags.memory, call.flags.devices)
-    if call.config is not None:
-        return pictures.program(*pictures.blank(config), config.tiles)
-    trained = evidence.system if config.recipe == "moei" else single.system
-    return pictures.program(*trained(config, workdir)[:2], config.tiles)
+PLAN = Command(
+    plan, "memory and time that restoring a picture will take", "pictures",
+    arguments="FILE ...",
+    flags=(MODEL, WORKDIR, MEMORY, DEVICES, TILE_MODE),
+    config=True,
+)  # fmt: skip

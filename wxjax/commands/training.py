@@ -2,16 +2,14 @@
 
 import pathlib
 
-from wxjax import errors, files, settings
-from wxjax.settings import Call
+from wxjax import errors, files, settings, systems
+from wxjax.command import OUT, OVERWRITE, WORKDIR, Call, Command
 
 
 def train(call: Call) -> None:
-    """wxjax [train] --config=FILE[:size] [--workdir=DIR] [--config.KEY=VALUE ...]
-
-    Trains what is missing, evaluates on the test split, writes report.md and
-    index.html into the workdir (default runs/<config name>). A stopped or killed run
-    goes on where it was: run the same command again.
+    """Trains what is missing, evaluates on the test split, and writes report.md and
+    index.html into the workdir (default runs/<config name>). A run that was stopped or
+    killed goes on where it was: give the same command again.
 
     examples:
       wxjax --config=configs/moei.py                      embedded photographs, minutes
@@ -19,26 +17,36 @@ def train(call: Call) -> None:
       wxjax --config=configs/moei.py --config.seed=1 --workdir=runs/seed1
       wxjax --config=configs/moei.py:paper --config.data.root=DIR/meta.jsonl
     """
+    if call.arguments:
+        raise errors.InputError(f"train: takes no {call.arguments[0]!r}, only --flags.")
     if call.config is None:
         raise errors.InputError("train: expected --config=FILE, for example configs/moei.py.")
-    import importlib
-
+    system = systems.load(call.config.system)
     from wxjax.train import allocator
 
     allocator.keep_memory()
+    system.make(call.config)  # refuses what it can before a file is written
+    fresh = not call.workdir.exists()
     settings.save(call.config, call.workdir)
-    recipe = call.config.recipe
-    known = ("moei", "weather", "single", "video", "daytime", "retrieval", "infrared")
-    if recipe not in known:
-        raise errors.unknown("config.recipe", recipe, known)
-    importlib.import_module(f"wxjax.recipes.{recipe}").run(call.config, call.workdir)
+    try:
+        system.train(call.config, call.workdir)
+    except errors.InputError:
+        # A config that was refused before it made anything must not claim the folder.
+        if fresh and [path.name for path in call.workdir.iterdir()] == ["config.json"]:
+            (call.workdir / "config.json").unlink()
+            call.workdir.rmdir()
+        raise
     print(f"report: {call.workdir / 'index.html'}")
 
 
-def prepare(call: Call) -> None:
-    """wxjax prepare DIR [--out=DIR]
+TRAIN = Command(
+    train, "train what is missing, evaluate, write the report (the default)", "training",
+    flags=(WORKDIR,), config=True,
+)  # fmt: skip
 
-    Scans a data set in one of the field's usual folder layouts, finds near-duplicates
+
+def prepare(call: Call) -> None:
+    """Scans a data set in one of the field's usual folder layouts, finds near-duplicates
     and misaligned pairs, estimates severity, splits by scene, and writes meta.jsonl and
     audit.json. Leaks between splits are refused and listed.
 
@@ -53,10 +61,14 @@ def prepare(call: Call) -> None:
     print(preparation.summary(found))
 
 
-def convert(call: Call) -> None:
-    """wxjax convert SYSTEM FILE.pth|.safetensors|.npz --out=DIR [--overwrite]
+PREPARE = Command(
+    prepare, "audit a data set: near-duplicates, misalignment, leaks, splits", "training",
+    arguments="DIR", flags=(OUT,), device=False,
+)  # fmt: skip
 
-    Reads a published PyTorch checkpoint (no PyTorch needed, no code in it is run) and
+
+def convert(call: Call) -> None:
+    """Reads a published PyTorch checkpoint (no PyTorch needed, no code in it is run) and
     writes a folder that restore --model and evaluate --workdir take. Sizes and variant
     are read off the checkpoint; what does not fit is listed from both sides.
 
@@ -71,25 +83,39 @@ def convert(call: Call) -> None:
             "convert: expected a system, a file and --out=DIR, for example "
             "`wxjax convert dehazexl best.pth --out=dehazexl`."
         )
-    system, file = call.arguments
+    kind, file = call.arguments
     out = pathlib.Path(call.flags.out)
-    config, size = imports.convert(system, pathlib.Path(file), out, overwrite=call.flags.overwrite)
+    config, size = imports.convert(kind, pathlib.Path(file), out, overwrite=call.flags.overwrite)
     files.write_json(out / "config.json", settings.plain(config))
-    print(f"{out}: {system} with {size:,} parameters")
+    print(f"{out}: {kind} with {size:,} parameters")
+
+
+CONVERT = Command(
+    convert, "a published PyTorch checkpoint as a folder that restore takes", "training",
+    arguments="SYSTEM FILE.pth|.safetensors|.npz", flags=(OUT, OVERWRITE), device=False,
+)  # fmt: skip
 
 
 def report(call: Call) -> None:
-    """wxjax report [--workdir=DIR]
-
-    Writes report.md, figures/ and index.html from the JSON files of a workdir; runs no
-    network.
+    """Writes report.md, figures/ and index.html from the JSON files of a workdir, or of a
+    folder that evaluate wrote; runs no network.
 
     examples:
       wxjax report --workdir=runs/moei
     """
-    from wxjax.report import build, daytime, frames, retrieval
-
-    makers = {"daytime": daytime, "retrieval": retrieval, "frames": frames}
-    made = (maker for name, maker in makers.items() if (call.workdir / f"{name}.json").is_file())
-    next(made, build).build(call.workdir)
+    if call.arguments:
+        raise errors.InputError(f"report: takes no {call.arguments[0]!r}: name --workdir=DIR.")
+    if (call.workdir / "config.json").exists():
+        system = systems.load(settings.read(call.workdir).system)
+    else:
+        every = [systems.load(name) for name in systems.SYSTEMS]
+        known = (entry for entry in every if (call.workdir / entry.results).is_file())
+        system = next(known, every[0])
+    system.report(call.workdir)
     print(f"report: {call.workdir / 'index.html'}")
+
+
+REPORT = Command(
+    report, "report.md and index.html from the files of a workdir", "training",
+    flags=(WORKDIR,), device=False,
+)  # fmt: skip

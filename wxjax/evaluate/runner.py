@@ -16,7 +16,7 @@ from rich import progress as bars
 from wxjax import errors
 from wxjax.evaluate import cost
 from wxjax.ops import color, tile
-from wxjax.task import DEGRADATIONS, Task
+from wxjax.task import DEGRADATIONS, Source, Task
 
 
 class Seen(NamedTuple):
@@ -76,7 +76,7 @@ class Restorer:
 def run(
     task: Task,
     restorer: Callable,
-    examples: Iterable[Mapping],
+    examples: Iterable[Mapping] | Source,
     *,
     routes: Sequence[str],
     protocol: str,

@@ -1,57 +1,13 @@
-"""PyTorch weights as functions and variables of ours: one line of the table a system.
+"""PyTorch weights as functions and variables of ours, of every kind that a system reads."""
 
-A system is reached by the names of its modules, when it is asked for, as `task.load`
-reaches one; so neither side imports the other.
-"""
-
-import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from wxjax import errors
+from wxjax import errors, systems
 from wxjax.nn import experts
-
-
-class Entry(NamedTuple):
-    """Where a system's parts are.
-
-    Attributes:
-      names: a module with `read(state, **options) -> (model, variables)`: our sizes
-        (plain values, as in the system's config) and variables, checked against the
-        checkpoint that these sizes ask for.
-      network: a module with `network(model) -> (apply, shapes)`: the bare network on
-        channels-last float32 arrays, and its variables as shapes.
-      config: a module with `imported(model) -> ConfigDict`: a config under which the
-        variables are a trained run, so that they can be restored with and measured.
-    """
-
-    names: str
-    network: str
-    config: str
-
-
-TABLE = {
-    "dehazexl": Entry(
-        names="wxjax.interop.dehazexl",
-        network="wxjax.systems.moei.network",
-        config="configs.dehazexl",
-    ),
-    "mofme": Entry(
-        names="wxjax.interop.mofme",
-        network="wxjax.systems.mofme.network",
-        config="configs.mofme",
-    ),
-} | {
-    name: Entry(
-        names="wxjax.interop.resshift",
-        network="wxjax.systems.irsr.unet",
-        config="configs.irsr",
-    )
-    for name in ("resshift", "difiisr")
-}
 
 
 def load(
@@ -60,7 +16,7 @@ def load(
     """A network with official weights.
 
     Args:
-      system: a name of `TABLE`.
+      system: a name of `systems.published()`: dehazexl, mofme, resshift, difiisr.
       state: PyTorch's `state_dict` as arrays, in PyTorch's layouts; a leading `module.`
         and buffers that are made anew are ignored. `interop.state_files.read` reads one.
       options: what the state does not say; dehazexl: `region`, `window`, `heads`,
@@ -84,11 +40,11 @@ def read(
     system: str, state: Mapping[str, np.ndarray], **options: Any
 ) -> tuple[dict, dict, Callable[..., Any]]:
     """`load` with the sizes first: (model, variables, apply)."""
-    if system not in TABLE:
-        raise errors.unknown("system", system, TABLE)
-    entry = TABLE[system]
-    model, variables = importlib.import_module(entry.names).read(state, **options)
-    apply, shapes = importlib.import_module(entry.network).network(model)
+    kinds = systems.published()
+    if system not in kinds:
+        raise errors.unknown("system", system, kinds)
+    model, variables = kinds[system].read(state, **options)
+    apply, shapes = kinds[system].network(model)
     sides = [
         {name: np.shape(x) for name, x in experts.flatten(tree).items()}
         for tree in (variables, shapes)

@@ -76,7 +76,7 @@ def bicubic_weights(
 
 
 def bicubic(
-    x: Float[Array, "*b h w c"],
+    x: Float[Array | np.ndarray, "*b h w c"],
     size: tuple[int, int],
     *,
     antialias: bool = True,

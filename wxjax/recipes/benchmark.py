@@ -2,31 +2,34 @@
 
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from wxjax import errors, files
 from wxjax.evaluate import breakdown, cost
-from wxjax.nn import experts
 from wxjax.ops import tile
-from wxjax.recipes import evidence, single
+from wxjax.systems import BenchOptions
+from wxjax.task import Task
 
 
-def run(config: ConfigDict, workdir: pathlib.Path, sizes: Sequence[str], repeats: int) -> dict:
-    """Measures every size (`WIDTHxHEIGHT`) and writes `cost.json`."""
-    task, networks = contestants(config, workdir)
+def run(
+    task: Task,
+    networks: Mapping[str, Any],
+    tiles: Any,
+    workdir: pathlib.Path,
+    options: BenchOptions,
+) -> dict:
+    """Measures `networks`, variables by name, at every size; writes `cost.json`."""
     measured = []
-    for size in sizes:
+    for size in options.size:
         width, height = parse_size(size)
         image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-        batch = tile.cut(image, tile=config.tiles.tile, overlap=config.tiles.overlap)
+        batch = tile.cut(image, tile=tiles.tile, overlap=tiles.overlap)
         programs = {name: (task.predict, (x, batch)) for name, x in networks.items()}
         found = cost.compare(
-            programs, size=(height, width), baseline="dense", warmups=1, repeats=repeats
+            programs, size=(height, width), baseline="dense", warmups=1, repeats=options.repeats
         )
         measured.append((size, found))
     made = {
@@ -38,40 +41,45 @@ def run(config: ConfigDict, workdir: pathlib.Path, sizes: Sequence[str], repeats
             for size, found in measured
             for name, ratio in found["overhead"].items()
         },
-        "method": f"1 warm-up and {repeats} measured runs a case, in turn; float32 unless the "
-        "config says otherwise; operations count matrix products and convolutions, a "
+        "method": f"1 warm-up and {options.repeats} measured runs a case, in turn; float32 unless "
+        "the config says otherwise; operations count matrix products and convolutions, a "
         "multiply-add as two",
     }
     files.write_json(workdir / "cost.json", made)
     return made
 
 
-def contestants(config: ConfigDict, workdir: pathlib.Path) -> tuple[Any, dict[str, Any]]:
-    """The task, and variables by name: Dense-Unified alone, and the routed system if any."""
-    if config.recipe in ("single", "video", "infrared"):
-        task, variables, _ = single.system(config, workdir)
-        return task, {"dense": jax.device_put(variables)}
-    task, variables, _ = evidence.system(config, workdir)
-    shared = variables["params"]["backbone"]
-    deltas = experts.flatten(variables["params"]["experts"])
-    plain = experts.unflatten({name: x for name, x in deltas.items() if "/shell" not in name})
-    dense = {"params": {"backbone": experts.choose(shared, plain, 0)}}
-    return task, {"dense": jax.device_put(dense), "actual": jax.device_put(variables)}
+def lines(made: Mapping[str, Any]) -> list[str]:
+    """`cost.json` in words, a line per case."""
+    out = []
+    for case in made["cases"]:
+        latency = case["latency_ms"]
+        width, height = case["size"][1], case["size"][0]
+        out.append(
+            f"{case['name']:8s} {width}x{height}: {latency['median']:.0f} ms "
+            f"({latency['low']:.0f}-{latency['high']:.0f}, n={latency['n']}), "
+            f"{case['ms_per_mp']:.0f} ms/MP, {case['flops_g']:.1f} GFLOP, "
+            f"{100 * case['efficiency']:.0f} % of the matrix-product rate"
+        )
+    for name, ratio in made["overhead"].items():
+        out.append(f"{name}: {ratio['median']:.3f} ({ratio['low']:.3f}-{ratio['high']:.3f})")
+    return out
 
 
-def parts(config: ConfigDict, workdir: pathlib.Path, sizes: Sequence[str], repeats: int) -> dict:
+def parts(
+    task: Task, variables: Any, tiles: Any, workdir: pathlib.Path, options: BenchOptions
+) -> dict:
     """Time and work of the streamed image part by part; writes `breakdown.json`.
 
     Returns:
       size -> what `breakdown.measure` returns.
     """
-    task, variables, _ = evidence.system(config, workdir)
     made = {}
-    for size in sizes:
+    for size in options.size:
         width, height = parse_size(size)
         image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-        run = breakdown.Clocked(task, variables, config.tiles)
-        made[size] = breakdown.measure(run, image, repeats=repeats)
+        run = breakdown.Clocked(task, variables, tiles)
+        made[size] = breakdown.measure(run, image, repeats=options.repeats)
     files.write_json(workdir / "breakdown.json", made)
     return made
 

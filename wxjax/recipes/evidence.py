@@ -1,8 +1,6 @@
 """The end of every recipe: rows on the test split, a summary, samples, a page."""
 
-import datetime
 import pathlib
-import subprocess
 from typing import Any
 
 import jax
@@ -10,45 +8,18 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-import wxjax
 from wxjax import errors, files
-from wxjax import task as tasks
 from wxjax.data import sources
-from wxjax.evaluate import runner, schema, summary
+from wxjax.evaluate import runner, schema, stamp, summary
 from wxjax.nn import experts
 from wxjax.recipes import stages
 from wxjax.report import build
 from wxjax.systems.moei.task import EXPERTS
-from wxjax.train import weights
+from wxjax.train.provenance import commit, key, read
+from wxjax.train.provenance import of as provenance
 
+__all__ = ["commit", "key", "provenance"]  # for the recipes
 ROUTES = ("dense", *EXPERTS)
-
-
-def key(config: ConfigDict):
-    return jax.random.key(config.seed)
-
-
-def provenance(config: ConfigDict, source: Any) -> dict:
-    """What a result depends on besides its weights."""
-    return {
-        "system": config.system,
-        "version": wxjax.__version__,
-        "commit": commit(),
-        "seed": config.seed,
-        "data_hash": sources.fingerprint(source),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def commit() -> str | None:
-    """The checkout's commit, where the package runs from one."""
-    root = pathlib.Path(wxjax.__file__).parents[1]
-    if not (root / ".git").exists():
-        return None
-    found = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or None
 
 
 def mixed(config: ConfigDict) -> Any:
@@ -61,10 +32,7 @@ def mixed(config: ConfigDict) -> Any:
 
 def system(config: ConfigDict, workdir: pathlib.Path) -> tuple[Any, dict, dict]:
     """The trained system of a workdir: its task, variables and provenance."""
-    variables, about = weights.load(workdir / "system")
-    task = tasks.load(stages.stage_config(config, "system", "router"))
-    weights.check(variables, jax.eval_shape(task.init, key(config), {}), workdir / "system")
-    return task, variables, about
+    return read(stages.stage_config(config, "system", "router"), workdir / "system")
 
 
 def test(config: ConfigDict, workdir: pathlib.Path, source: Any, mixed: Any = None) -> None:
@@ -73,16 +41,16 @@ def test(config: ConfigDict, workdir: pathlib.Path, source: Any, mixed: Any = No
     Skipped where the rows of the same weights and data stand already.
     """
     task, variables, about = system(config, workdir)
-    stamp = {
-        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
-        "data_hash": sources.fingerprint(source),
-        "protocol": config.evaluate.protocol,
-        "tiles": config.tiles.to_dict(),
-    }
-    done = workdir / "evaluated.json"
-    if not done.exists() or files.read_json(done) != stamp:
-        evaluate(config, workdir, task, variables, about, source, mixed)
-        files.write_json(done, stamp)
+    stamp.once(
+        config,
+        workdir,
+        lambda: evaluate(config, workdir, task, variables, about, source, mixed),
+        {
+            "weights_hash": stamp.weights_hash(workdir),
+            "data_hash": sources.fingerprint(source),
+            "protocol": config.evaluate.protocol,
+        },
+    )
     build.build(workdir)
 
 

@@ -1,16 +1,14 @@
 """Weights from elsewhere as a workdir that every command takes."""
 
 import datetime
-import importlib
 import pathlib
 
 from ml_collections import ConfigDict
 
 import wxjax
-from wxjax import errors, files
+from wxjax import errors, files, systems
 from wxjax.interop import state_files, torch_weights
-from wxjax.recipes import evidence
-from wxjax.train import weights
+from wxjax.train import provenance, weights
 
 
 def convert(
@@ -26,8 +24,8 @@ def convert(
       InputError: for an unknown system, a file that cannot be read or does not fit, and
         an `out` that holds something else already.
     """
-    if system not in torch_weights.TABLE:
-        raise errors.unknown("system", system, torch_weights.TABLE)
+    if system not in systems.published():
+        raise errors.unknown("system", system, systems.published())
     if any((out / name).exists() for name in ("config.json", "system")) and not overwrite:
         raise errors.InputError(f"--out={str(out)!r}: holds a run already. Give --overwrite.")
     state = state_files.read(path)
@@ -35,14 +33,14 @@ def convert(
         model, variables, _ = torch_weights.read(system, state)
     except errors.InputError as error:
         raise errors.InputError(f"{str(path)!r}: {error}") from None
-    config = importlib.import_module(torch_weights.TABLE[system].config).imported(model)
+    config = systems.published()[system].config(model)
     weights.save(
         out / "system",
         variables,
         {
             "system": config.system,
             "version": wxjax.__version__,
-            "commit": evidence.commit(),
+            "commit": provenance.commit(),
             "seed": config.seed,
             "data_hash": None,
             "imported_from": {"name": path.name, "sha256": files.sha256(path)},

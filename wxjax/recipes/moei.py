@@ -11,8 +11,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import errors, files
-from wxjax import task as tasks
+from wxjax import errors, files, systems
 from wxjax.data import embedded, sources
 from wxjax.evaluate import runner
 from wxjax.metrics import calibration, restoration
@@ -116,7 +115,7 @@ def assemble(config, shelled, dense, parts) -> dict:
         experts.unflatten({**shelled, **experts.flatten(part["params"]["backbone"])})
         for part in parts
     ]
-    task = tasks.load(stages.stage_config(config, "system", "router"))
+    task = systems.make(stages.stage_config(config, "system", "router"))
     draw = once.jit(lambda key: task.init(key, {}))
     variables = jax.device_get(draw(evidence.key(config)))
     owned = list(experts.flatten(variables["params"]["experts"]))
@@ -152,7 +151,7 @@ def look(config, variables, source, folder: pathlib.Path) -> runner.Seen:
     region, largest = config.model.region, max(source[0]["image"].shape[:2])
     if largest <= region:  # no tile of several regions, mostly padding, for small crops
         stage.tiles.update(tile=region, overlap=0)
-    task = tasks.load(stage)
+    task = systems.make(stage)
     restorer = runner.Restorer(task, variables, stage.tiles)
     found = runner.run(
         task,
@@ -213,7 +212,7 @@ def train_router(config, seen: runner.Seen, workdir, start: dict) -> dict:
     arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
     stage = stages.stage_config(config, "router", "router")
     stage.optimizer.frozen = ("router/standard/.*", "router/start/.*")
-    variables = jax.device_get(tasks.load(stage).init(evidence.key(config), arrays))
+    variables = jax.device_get(systems.make(stage).init(evidence.key(config), arrays))
     variables["params"]["router"]["standard"] = routers.standard(arrays["vector"])
     variables["params"]["router"]["start"] = start
     return stages.train_on_arrays(

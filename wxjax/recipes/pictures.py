@@ -7,8 +7,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import errors
-from wxjax import task as tasks
+from wxjax import errors, systems
 from wxjax.data import images
 from wxjax.evaluate import averaging, plan, runner
 from wxjax.task import Task
@@ -46,7 +45,7 @@ def allow(config: ConfigDict, memory: str | None, devices: int | None) -> None:
 
 def blank(config: ConfigDict) -> tuple[Task, Any]:
     """The network of a config with random weights: costs do not depend on them."""
-    task = tasks.load(config)
+    task = systems.make(config)
     shapes = jax.eval_shape(task.init, jax.random.key(config.seed), {})
     rng = np.random.default_rng(config.seed)
     draw = lambda x: np.float32(0.02) * rng.standard_normal(x.shape, np.float32)

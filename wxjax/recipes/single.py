@@ -11,15 +11,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import files
-from wxjax import task as tasks
+from wxjax import files, systems
 from wxjax.data import embedded, sources
-from wxjax.evaluate import runner, schema, summary
+from wxjax.evaluate import runner, schema, stamp, summary
 from wxjax.recipes import evidence, pictures, stages
 from wxjax.report import build
-from wxjax.train import weights
-
-NAMES = {"moei": "DehazeXL", "mofme": "MoFME", "mofme_video": "MoFME, video"}
+from wxjax.train import provenance, weights
 
 
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -39,31 +36,28 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> None:
             name=name,
             validation=check,
         )
-        weights.save(folder, variables, evidence.provenance(config, load("train")))
+        weights.save(folder, variables, provenance.of(config, load("train")))
     test(config, workdir, load("test"))
 
 
 def system(config: ConfigDict, workdir: pathlib.Path) -> tuple[Any, dict, dict]:
     """The network of a workdir: its task, variables and provenance."""
-    variables, about = weights.load(workdir / "system")
-    task = tasks.load(stages.stage_config(config, config.stage, config.stage))
-    expected = jax.eval_shape(task.init, evidence.key(config), {})
-    weights.check(variables, expected, workdir / "system")
-    return task, variables, about
+    staged = stages.stage_config(config, config.stage, config.stage)
+    return provenance.read(staged, workdir / "system")
 
 
 def test(config: ConfigDict, workdir: pathlib.Path, source: Any) -> None:
     """Rows, summary and report on `source`; skipped where they stand already."""
-    stamp = {
-        "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
-        "data_hash": sources.fingerprint(source),
-        "protocol": config.evaluate.protocol,
-        "tiles": config.tiles.to_dict(),
-    }
-    done = workdir / "evaluated.json"
-    if not done.exists() or files.read_json(done) != stamp:
-        evaluate(config, workdir, workdir, source)
-        files.write_json(done, stamp)
+    stamp.once(
+        config,
+        workdir,
+        lambda: evaluate(config, workdir, workdir, source),
+        {
+            "weights_hash": stamp.weights_hash(workdir),
+            "data_hash": sources.fingerprint(source),
+            "protocol": config.evaluate.protocol,
+        },
+    )
     build.build(workdir)
 
 
@@ -84,11 +78,11 @@ def evaluate(config: ConfigDict, workdir: pathlib.Path, out: pathlib.Path, sourc
     for row in rows:
         schema.validate("row", row)
     files.write_jsonl(out / "per_image.jsonl", rows)
-    name = NAMES.get(config.system, config.system)
+    name, dims = systems.load(config.system).title, config.model.get("dims", ())
     meta = {
         **about,
         "model": name,
-        "backbone": f"{name}-{'x'.join(str(d) for d in config.model.dims)}",
+        "backbone": "-".join([name, *["x".join(map(str, dims))] * bool(dims)]),
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
         "test_hash": sources.fingerprint(source),
         "protocol": config.evaluate.protocol,
@@ -112,9 +106,16 @@ def restorer(config: ConfigDict, workdir: pathlib.Path):
         return restored, {"route": "dense", **{name: float(said[name]) for name in costs}}
 
     restore.takes_uint8 = getattr(program, "takes_uint8", False)
-    tiles = config.tiles
     return restore, {
-        "model": NAMES.get(config.system, config.system),
+        "model": systems.load(config.system).title,
+        **record(config, workdir, about),
+    }
+
+
+def record(config: ConfigDict, workdir: pathlib.Path, about: dict) -> dict[str, Any]:
+    """What a restored picture depends on, for its record."""
+    tiles = config.tiles
+    return {
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
         "commit": about.get("commit"),
         "tile": tiles.tile,

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from wxjax import mesh as meshes
-from wxjax import task as tasks
+from wxjax import systems
 from wxjax.data import pipeline
 from wxjax.task import DEGRADATIONS, Task
 from wxjax.train import checkpoint, loop
@@ -49,7 +49,7 @@ def train(
     validation: Any = None,
 ) -> dict:
     """One stage of image training; returns averaged variables, at once where it is done."""
-    task = tasks.load(config)
+    task = systems.make(config)
     batches = pipeline.train_batches(
         source,
         crops=tuple(config.data.crops),
@@ -118,7 +118,7 @@ def train_on_arrays(
     variables: Any = None,
 ) -> dict:
     """One stage on examples that fit in memory, such as a router's vectors."""
-    task = tasks.load(config)
+    task = systems.make(config)
     source = Rows(arrays)
     batches = iter(
         grain.MapDataset.source(source)

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping
 
 from wxjax import files
-from wxjax.report import cells, figures, page, tables
+from wxjax.report import cells, document, figures, page, tables
 from wxjax.report import evidence as evidences
 
 
@@ -20,14 +20,10 @@ def build(workdir: pathlib.Path | str) -> None:
     """
     workdir = pathlib.Path(workdir)
     evidence = evidences.read(workdir)
-    plots, wide = {}, []
-    for name, (caption, draw, size) in figures.available(evidence).items():
-        light = figures.render(draw, figures.LIGHT, size)
-        plots[name] = (caption, light, figures.render(draw, figures.DARK, size))
-        files.write_bytes(workdir / "figures" / f"{name}.png", light)
-        if size[0] > figures.SIZE[0]:
-            wide.append(name)
-    captions = {name: caption for name, (caption, _, _) in plots.items()}
+    available = figures.available(evidence)
+    plots = document.draw(workdir, available)
+    wide = [name for name, (*_, size) in available.items() if size[0] > figures.SIZE[0]]
+    captions = {name: plot.caption for name, plot in plots.items()}
     files.write_text(workdir / "report.md", text(evidence, captions))
     files.write_text(workdir / "index.html", page.page(evidence, plots, wide))
 

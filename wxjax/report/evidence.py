@@ -52,16 +52,17 @@ def read(workdir: pathlib.Path) -> Evidence:
     summary = optional("summary.json", "run wxjax evaluate", files.read_json)
     rows = optional("per_image.jsonl", "run wxjax evaluate", files.read_jsonl)
     cost = optional("cost.json", "run wxjax bench", files.read_json)
-    training = _training(workdir)
-    if not training:
+    losses = training(workdir)
+    if not losses:
         missing.append("no metrics.jsonl of any stage: run wxjax train in this workdir")
     samples = _samples(workdir, missing)
     if summary is not None:
         missing += [f"no {what}" for what in _unmeasured(summary)]
-    return Evidence(summary, cost, training, samples, len(rows or []), tuple(missing))
+    return Evidence(summary, cost, losses, samples, len(rows or []), tuple(missing))
 
 
-def _training(workdir: pathlib.Path) -> dict[str, list[dict]]:
+def training(workdir: pathlib.Path) -> dict[str, list[dict]]:
+    """Loss over steps of every stage under a workdir, oldest first."""
     paths = sorted(workdir.rglob("metrics.jsonl"), key=lambda path: path.stat().st_mtime)
     stages = {}
     for path in paths:

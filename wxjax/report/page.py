@@ -1,13 +1,12 @@
 """One HTML page of a run that needs nothing but itself: pictures inside, no network."""
 
-import base64
 import html
 import io
 import pathlib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 
 from wxjax.report import cells, tables
+from wxjax.report.document import Plot, Section, asset, document, plot, table, uri
 from wxjax.report.evidence import PICTURES, Evidence
 
 NAMES = {"input": "Input", "dense": "Dense", "actual": "Restored", "target": "Truth"}
@@ -15,32 +14,22 @@ COMPARED = (
     ("input", "actual"), ("dense", "actual"), ("input", "target"), ("actual", "target"),
 )  # fmt: skip
 WIDTH = 1280  # pixels; wider pictures are embedded at this width, and the caption says so
-WORDS = ("Success criteria", "Provenance", "Cost, further")  # tables of text: left, wrapping
 
 
-def page(
-    evidence: Evidence, plots: Mapping[str, tuple[str, bytes, bytes]], wide: Sequence[str] = ()
-) -> str:
+def page(evidence: Evidence, plots: Mapping[str, Plot], wide: Sequence[str] = ()) -> str:
     """The whole document.
 
     Args:
-      plots: name -> (caption, PNG for light pages, PNG for dark ones).
       wide: names of plots that take the full width.
     """
-    sections = [(n, t, b) for n, t, b in _sections(evidence, plots, wide) if b]
-    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title, _ in sections)
-    bodies = "".join(f'<section id="{n}"><h2>{t}</h2>{b}</section>' for n, t, b in sections)
     summary = evidence.summary or {}
-    title = html.escape(summary.get("model", "wxjax report"))
-    source = _asset("page.js")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{title}</title><link rel="icon" href="data:,">'
-        f"<style>{_asset('page.css')}</style></head><body>"
-        f"<header><div class='inside'>{_head(summary)}</div></header>"
-        f'<nav aria-label="Sections"><ul>{links}</ul></nav><main>{bodies}</main>'
-        f"<footer>{_foot(summary)}</footer><script>{source}</script></body></html>\n"
+    return document(
+        summary.get("model", "wxjax report"),
+        [Section(*part) for part in _sections(evidence, plots, wide)],
+        head=_head(summary),
+        links=True,
+        foot=_foot(summary),
+        script=asset("page.js"),
     )
 
 
@@ -48,7 +37,7 @@ def _sections(evidence, plots, wide):
     summary = evidence.summary or {}
 
     def figures(*names):
-        shown = [_plot(*plots[name], name in wide) for name in names if name in plots]
+        shown = [plot(plots[name], name in wide) for name in names if name in plots]
         return f'<div class="plots">{"".join(shown)}</div>' if shown else ""
 
     def many(*shown):
@@ -142,48 +131,6 @@ def _foot(summary: Mapping) -> str:
     return html.escape(" · ".join(["Made by wxjax from the files of one run", *stamp]))
 
 
-def table(shown: cells.Table, headed: bool = True) -> str:
-    """One table, its first column the row's heading; `headed`: with its caption above."""
-    words = ' class="words"' if shown.caption in WORDS else ""
-    header = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in shown.header)
-    rows = []
-    for first, *rest in shown.rows:
-        mark = ' class="actual"' if first.tone == "actual" else ""
-        data = "".join(
-            f'<td data-label="{html.escape(name)}">{_cell(cell)}</td>'
-            for name, cell in zip(shown.header[1:], rest, strict=True)
-        )
-        rows.append(f'<tr{mark}><th scope="row">{html.escape(first.text)}</th>{data}</tr>')
-    caption = html.escape(shown.caption)
-    note = f'<p class="note">{html.escape(shown.note)}</p>' if shown.note else ""
-    return (
-        f'<div class="table{" narrow" if len(shown.header) == 2 else ""}">'
-        + (f"<h3>{caption}</h3>" if headed else "")
-        + f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}">'
-        f"<table{words}><thead><tr>{header}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        f"{note}</div>"
-    )
-
-
-def _cell(cell: cells.Cell) -> str:
-    text = html.escape(cell.text)
-    if cell.tone in ("met", "short", "open"):
-        return f'<span class="badge {cell.tone}">{text}</span>'
-    text = f'<span class="best">{text}</span>' if cell.tone == "best" else text
-    return text + (f"<small>{html.escape(cell.interval)}</small>" if cell.interval else "")
-
-
-def _plot(caption: str, light: bytes, dark: bytes, wide: bool) -> str:
-    width, height = _size(light)
-    return (
-        f"<figure{' class=wide' if wide else ''}><picture>"
-        f'<source media="(prefers-color-scheme: dark)" srcset="{_uri(dark, "png")}">'
-        f'<img src="{_uri(light, "png")}" width="{width}" height="{height}" '
-        f'alt="{html.escape(caption)}"></picture>'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-    )
-
-
 def _samples(samples: Sequence[Mapping]) -> str:
     if not samples:
         return ""
@@ -206,7 +153,7 @@ def _sample(number: int, sample: Mapping) -> str:
         mark = "over" if kind == over else "under" if kind == under else ""
         images.append(
             f'<img class="{mark}" data-kind="{kind}" data-name="{NAMES[kind]}" '
-            f'alt="{NAMES[kind]} of {name}" src="{_uri(data, mime)}">'
+            f'alt="{NAMES[kind]} of {name}" src="{uri(data, mime)}">'
         )
     radios = "".join(
         f'<label><input type="radio" name="pair{number}" value="{a} {b}"'
@@ -255,15 +202,3 @@ def _picture(path: pathlib.Path) -> tuple[bytes, str, tuple[int, int], bool]:
     buffer = io.BytesIO()
     smaller.save(buffer, "JPEG", quality=92)
     return buffer.getvalue(), "jpeg", smaller.size, True
-
-
-def _size(png: bytes) -> tuple[int, int]:
-    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-
-
-def _uri(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _asset(name: str) -> str:
-    return resources.files("wxjax.report").joinpath(f"assets/{name}").read_text("utf-8")

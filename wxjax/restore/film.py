@@ -24,7 +24,7 @@ from wxjax.restore import records
 
 @runtime_checkable
 class Stream(Protocol):
-    """What restores frames one after the other; `evaluate/streaming.py: Streamer` is one."""
+    """What restores frames one after the other; `systems/mofme/measure.py: Streamer` is one."""
 
     def start(self, height: int, width: int) -> Mapping[str, Any]: ...
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from tests.systems.irsr.test_task import KEY, config, psnr, scene
-from wxjax import errors
-from wxjax import task as tasks
+from wxjax import errors, systems
 from wxjax.ops import resize
 from wxjax.systems.irsr import baselines
 
@@ -22,7 +21,7 @@ def _any(tree):
 
 @pytest.mark.parametrize("kind", baselines.KINDS)
 def test_untrained_it_is_bicubic_and_every_part_learns(kind):
-    task = tasks.load(config(model__kind=kind))
+    task = systems.make(config(model__kind=kind))
     variables = jax.jit(task.init)(KEY, {})
     small, large = scene(1, side=16)
     out = jax.jit(task.predict)(variables, {"image": small[:, :14, :11]})["image"]
@@ -62,7 +61,7 @@ def test_the_fitted_filter_beats_bicubic_on_what_it_was_fitted_to():
 
 
 def test_the_mean_error_is_in_grey_levels():
-    task = tasks.load(config(model__kind="linear"))
+    task = systems.make(config(model__kind="linear"))
     target = np.full((2, 32, 32, 1), 100, np.uint8)
     found = task.measure({"image": target + np.uint8([[[[3]]], [[[0]]]])}, {"target": target})
     np.testing.assert_allclose(found["bias"], [3, 0])
@@ -70,4 +69,4 @@ def test_the_mean_error_is_in_grey_levels():
 
 def test_an_unknown_kind_is_named():
     with pytest.raises(errors.InputError, match="model.kind='srgan'.*edsr"):
-        tasks.load(config(model__kind="srgan"))
+        systems.make(config(model__kind="srgan"))

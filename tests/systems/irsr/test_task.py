@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from configs import irsr
-from wxjax import errors
-from wxjax import task as tasks
+from wxjax import errors, systems
 from wxjax.ops import resize
 from wxjax.systems.irsr import model as models
 
@@ -70,7 +69,7 @@ KINDS = ["diffusion", "cascade", "plan_b", "plan_c", "regression"]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_untrained_it_is_the_bicubic_picture(kind):
-    task = tasks.load(config(model__kind=kind))
+    task = systems.make(config(model__kind=kind))
     small, _ = scene(1, side=20)
     variables = fresh(task)
     ends = {"unet0": "head", "unet1": "head", "light": "conv5", "decoder": "conv_out"}
@@ -84,7 +83,7 @@ def test_untrained_it_is_the_bicubic_picture(kind):
 
 
 def test_untrained_it_scores_what_bicubic_scores_on_real_frames(real_data):
-    task = tasks.load(config(model__kind="regression"))
+    task = systems.make(config(model__kind="regression"))
     variables, scores = fresh(task), []
     predict = jax.jit(task.predict)
     for path in sorted((real_data / "ir_test" / "HR").glob("*.png")):
@@ -100,7 +99,7 @@ def test_untrained_it_scores_what_bicubic_scores_on_real_frames(real_data):
 @functools.cache
 def trained(kind="diffusion"):
     """A network whose head is not zero any more: 2 steps of the loop's own kind."""
-    task = tasks.load(config(model__kind=kind))
+    task = systems.make(config(model__kind=kind))
     small, large = scene()
     variables = fresh(task)
     grads, logs = jax.jit(jax.grad(task.loss, has_aux=True))(
@@ -124,7 +123,7 @@ def test_every_network_learns_and_every_term_is_logged(kind):
 
 
 def test_an_image_loss_reaches_the_first_convolution_through_the_decoder():
-    task = tasks.load(config(losses__image=dict(edge=1.0), losses__bands="pixel"))
+    task = systems.make(config(losses__image=dict(edge=1.0), losses__bands="pixel"))
     _, variables, _, _ = trained()
     small, large = scene()
 
@@ -187,7 +186,7 @@ def test_measured_statistics_are_those_of_the_pairs():
 
 @pytest.mark.parametrize("kind", ["ll", "fullband", "allbands", "allbands_learnable"])
 def test_the_sources_codecs_train_in_raw_coordinates(kind):
-    task = tasks.load(config(codec__kind=kind, model__coordinates="raw", model__channels=3))
+    task = systems.make(config(codec__kind=kind, model__coordinates="raw", model__channels=3))
     small, large = scene(1, channels=3)
     variables = fresh(task)
     (value, (logs, _)), grads = jax.jit(jax.value_and_grad(task.loss, has_aux=True))(
@@ -206,7 +205,7 @@ def test_it_learns_one_pair_and_samples_it_beyond_bicubic():
     batch = {"image": small, "target": large}
     settings = config()
     model = models.make(settings.to_dict())
-    task = tasks.load(settings)
+    task = systems.make(settings)
     variables = fresh(task)
     variables["statistics"] = models.measure_statistics(model, [(small, large)])
     optimizer = optax.adam(2e-3)
@@ -242,15 +241,15 @@ def test_slips_are_named():
     }
     for message, changes in cases.items():
         with pytest.raises(errors.InputError, match=message):
-            tasks.load(config(**changes))
-    task = tasks.load(config())
+            systems.make(config(**changes))
+    task = systems.make(config())
     variables = jax.eval_shape(lambda: task.init(KEY, {}))
     with pytest.raises(errors.InputError, match="channels=4: expected 1"):
         jax.eval_shape(task.predict, variables, {"image": jnp.zeros((1, 16, 16, 4))})
 
 
 def test_weights_from_elsewhere_refuse_frames():
-    from wxjax.interop import resshift_shapes
+    from wxjax.systems.irsr import resshift_shapes
 
     with pytest.raises(errors.InputError, match="autoencoder.*torch_weights.load"):
-        tasks.load(irsr.imported(resshift_shapes.sizes({})))
+        systems.make(irsr.imported(resshift_shapes.sizes({})))

@@ -9,9 +9,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.moei import get_config
-from wxjax import errors
+from wxjax import errors, systems
 from wxjax import mesh as meshes
-from wxjax import task as tasks
 from wxjax.recipes import stages
 from wxjax.train import once, optimizer
 from wxjax.train.state import TrainState
@@ -35,7 +34,7 @@ def dense(losses=None):
     config = get_config("tiny")
     config.losses = ConfigDict(losses or {"haze": {"l1": 1.0}, "rain": {"mse": 2.0}, "snow": {}})
     stage = stages.stage_config(config, "dense", "dense")
-    return stage, tasks.load(stage)
+    return stage, systems.make(stage)
 
 
 @functools.cache
@@ -116,4 +115,4 @@ def test_an_unknown_stage_is_named():
     config = get_config("tiny")
     config.stage = "desno"
     with pytest.raises(errors.InputError, match="Did you mean 'desnow'"):
-        tasks.load(config)
+        systems.make(config)

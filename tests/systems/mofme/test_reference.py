@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs.mofme_video import get_config
-from tests.ops.test_motion import window
+from tests.systems.mofme.test_motion import window
 from wxjax import errors
 from wxjax.systems.mofme import reference
 from wxjax.systems.mofme.network import NO_REFERENCE, normalise

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from configs.mofme import get_config
-from wxjax import errors
-from wxjax import task as tasks
+from wxjax import errors, systems
 from wxjax.nn import experts
 from wxjax.ops import tile
 from wxjax.systems.mofme.network import build
@@ -20,7 +19,7 @@ RNG = np.random.default_rng(0)
 
 @functools.cache
 def made():
-    task = tasks.load(get_config("tiny"))
+    task = systems.make(get_config("tiny"))
     noise = lambda path, x: x + 0.02 * jax.random.normal(jax.random.key(x.size), x.shape)
 
     def noisy():
@@ -32,7 +31,7 @@ def made():
 @pytest.mark.parametrize("size", ["default", "tiny", "paper"])
 def test_every_size_makes_a_task_and_refuses_a_misspelt_key(size):
     config = get_config(size).lock()
-    assert tasks.load(config).predict is not None
+    assert systems.make(config).predict is not None
     with pytest.raises(AttributeError, match='Did you mean "seed"'):
         config.sed = 1
 
@@ -72,7 +71,7 @@ def test_the_loss_is_the_weighted_sum_of_what_it_logs():
     config = get_config("tiny")
     config.balance = dict(switch=0.01, importance=0.0, load=0.0, z=0.5)
     config.losses = dict(smooth_l1=1.0, charbonnier=0.5)
-    task, (_, variables) = tasks.load(config), made()
+    task, (_, variables) = systems.make(config), made()
     image, target = jax.random.uniform(jax.random.key(0), (2, 2, 16, 16, 3))
     batch = {"image": image, "target": target}
     total, (logs, stats) = jax.jit(task.loss)(variables, batch, jax.random.key(0), 0)
@@ -96,4 +95,4 @@ def test_a_slip_in_the_config_is_named(change, message):
     with config.unlocked():
         change(config)
     with pytest.raises(errors.InputError, match=message):
-        tasks.load(config)
+        systems.make(config)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from configs.mofme_video import get_config
-from wxjax import errors
-from wxjax import task as tasks
-from wxjax.evaluate import streaming as runs
+from wxjax import errors, systems
+from wxjax.systems.mofme import measure as runs
 from wxjax.systems.mofme import streaming, video
 from wxjax.systems.mofme.network import NO_REFERENCE
 from wxjax.systems.mofme.streaming import Cuts
@@ -24,7 +23,7 @@ CLIP = RNG.integers(0, 256, (6, 40, 48, 3), np.uint8)
 def made(detect=False, every=0):
     config = get_config("tiny")
     config.video.cuts.update(detect=detect, every=every)
-    task = tasks.load(config)
+    task = systems.make(config)
     noise = lambda path, x: x + 0.03 * jax.random.normal(jax.random.key(x.size), x.shape)
 
     def noisy():
@@ -40,7 +39,7 @@ def streamer(remember=True, **changes):
 
 @pytest.mark.parametrize("size", ["default", "tiny", "paper"])
 def test_every_size_makes_a_task_with_a_stream(size):
-    task = tasks.load(get_config(size))
+    task = systems.make(get_config(size))
     assert task.stream.init_state(16, 24)["reference"].shape == (16, 24, 3)
 
 
@@ -168,7 +167,7 @@ def test_a_slip_in_the_config_is_named(change, message):
     with config.unlocked():
         change(config)
     with pytest.raises(errors.InputError, match=message):
-        tasks.load(config)
+        systems.make(config)
 
 
 def test_histograms_are_shares_and_a_shade_moves_little():

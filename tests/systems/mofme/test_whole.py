@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from configs.mofme import get_config
-from wxjax import errors
-from wxjax import task as tasks
+from wxjax import errors, systems
 from wxjax.evaluate.stream import Streamer
 from wxjax.train import once
 
@@ -18,7 +17,7 @@ def made(**router):
     config = get_config("tiny")
     config.tiles.update(mode="global", tile=64, overlap=32)
     config.model.router.update(router)
-    task = tasks.load(config)
+    task = systems.make(config)
     noise = lambda path, x: x + 0.02 * jax.random.normal(jax.random.key(x.size), x.shape)
 
     def noisy():

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from tests.systems.reid.test_model import KEY, batch, config, jit, start
-from wxjax import errors
-from wxjax import task as tasks
+from wxjax import errors, systems
 from wxjax.nn import executors
-from wxjax.ops import quantize
-from wxjax.systems.reid import compress, experts
+from wxjax.systems.reid import compress, experts, quantize
 from wxjax.systems.reid.experts import Body
 from wxjax.systems.reid.sizes import Sizes, sizes_of
 
@@ -52,7 +50,7 @@ def test_units_go_by_their_score_and_equal_units_masked():
 @pytest.mark.parametrize("gate", [dict(input="cls", depth=2, heads=2), dict(depth=1)])
 def test_an_expert_without_weight_goes_and_nothing_changes(gate):
     whole = config(**{f"model__gate__{name}": value for name, value in gate.items()})
-    variables = start(tasks.load(whole))
+    variables = start(systems.make(whole))
     params = variables["params"]
     layer = dict(params["fusion"]["gate"]["logits"])
     heads = whole.model.gate.heads
@@ -62,12 +60,12 @@ def test_an_expert_without_weight_goes_and_nothing_changes(gate):
         layer["kernel"] = layer["kernel"].at[d : 2 * d].set(0)
     fusion = {**params["fusion"], "gate": {**params["fusion"]["gate"], "logits": layer}}
     params = {**params, "fusion": fusion}
-    expected = jit(tasks.load(whole).predict)({**variables, "params": params}, batch())
+    expected = jit(systems.make(whole).predict)({**variables, "params": params}, batch())
     sizes = sizes_of(whole)
     less = config(**{f"model__gate__{name}": value for name, value in gate.items()})
     less.model.scales = tuple(s for i, s in enumerate(sizes.scales) if i != 1)
     small = compress.without(params, sizes, 1)
-    found = jit(tasks.load(less).predict)({**variables, "params": small}, batch())
+    found = jit(systems.make(less).predict)({**variables, "params": small}, batch())
     np.testing.assert_allclose(found["feature"], expected["feature"], atol=1e-5)
     np.testing.assert_allclose(found["gates"], np.delete(expected["gates"], 1, -1), atol=1e-6)
 
@@ -75,9 +73,9 @@ def test_an_expert_without_weight_goes_and_nothing_changes(gate):
 def test_a_gate_that_reads_all_scales_gets_the_shapes_of_a_smaller_one():
     whole = config(model__gate__depth=3)
     sizes = sizes_of(whole)
-    small = compress.without(start(tasks.load(whole))["params"], sizes, 0)
+    small = compress.without(start(systems.make(whole))["params"], sizes, 0)
     whole.model.scales = sizes.scales[1:]
-    task = tasks.load(whole)
+    task = systems.make(whole)
     expected = jax.eval_shape(lambda: task.init(KEY, {}))["params"]
     shapes = lambda tree: jax.tree.map(np.shape, dict(tree))
     assert shapes(small) == shapes(expected)
@@ -108,7 +106,7 @@ def test_an_int8_product_is_the_product_of_what_was_rounded():
 
 
 def test_a_quantised_network_answers_almost_the_same():
-    task = tasks.load(config())
+    task = systems.make(config())
     variables = start(task)
     predict = jit(task.predict)
     expected = predict(variables, batch())["feature"]

@@ -8,8 +8,7 @@ import pytest
 from wxjax import errors
 from wxjax.nn import executors
 from wxjax.nn.experts import size
-from wxjax.recipes import retrieval_variants
-from wxjax.systems.reid import experts, fusion, gate, windows
+from wxjax.systems.reid import experts, fusion, gate, variants, windows
 from wxjax.systems.reid.experts import Body
 from wxjax.systems.reid.fusion import Fusion
 from wxjax.systems.reid.gate import Gating, Router
@@ -65,7 +64,7 @@ def test_costs_counted_by_hand_are_those_of_the_network():
             features=16, scales=(2, 4), block=made.kind, mlp_hidden=made.mlp_hidden,
             experts=made.body, gate=made.gating, final=made.final,
         )  # fmt: skip
-        assert retrieval_variants.block_cost(sizes)["parameters"] == total
+        assert variants.block_cost(sizes)["parameters"] == total
 
 
 def test_weights_multiply_samples_and_not_features():

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from configs import reid
-from wxjax import errors
-from wxjax import task as tasks
-from wxjax.recipes import retrieval, stages
-from wxjax.systems.reid import explain
+from wxjax import errors, systems
+from wxjax.recipes import stages
+from wxjax.systems.reid import explain, training
 from wxjax.systems.reid.model import Network
 from wxjax.systems.reid.neck import MaskedBatchNorm
 from wxjax.systems.reid.sizes import sizes_of
@@ -19,7 +18,7 @@ from wxjax.systems.reid.task import complexity
 
 KEY = jax.random.key(0)
 jit = jax.jit
-start = functools.partial(retrieval.start, seed=0)
+start = functools.partial(training.start, seed=0)
 
 
 def config(**changes):
@@ -59,7 +58,7 @@ FUSIONS = {
 @pytest.fixture(scope="module", params=FUSIONS)
 def made(request):
     found = config(model__fusion=request.param, **FUSIONS[request.param])
-    task = tasks.load(found)
+    task = systems.make(found)
     return request.param, found, task, start(task), jit(task.predict)
 
 
@@ -113,7 +112,7 @@ def test_the_parts_of_a_feature_sum_to_it(made):
 
 def test_with_a_last_layer_what_the_gradients_leave_over_is_a_part():
     found = config(model__final=True)
-    task, net = tasks.load(found), Network(sizes_of(found))
+    task, net = systems.make(found), Network(sizes_of(found))
     variables = start(task)
     parts = jit(lambda v, b: explain.contributions(net, v, b))(variables, batch())
     assert {"global", "residual", "offset", "2x2", "4x4"} == set(parts)
@@ -229,7 +228,7 @@ def test_the_norm_takes_its_statistics_from_the_shots_that_have_the_feature():
 
 def test_shots_do_not_depend_on_their_batch():
     found = config(model__gate__top_k=1, model__gate__input="cls", model__executor="blocked")
-    task = tasks.load(found)
+    task = systems.make(found)
     variables = start(task)
     given = batch(6)
     predict = jit(task.predict)
@@ -241,7 +240,7 @@ def test_shots_do_not_depend_on_their_batch():
 @pytest.mark.parametrize("backbone, size", [("conv3", (64, 32)), ("vit_ti8", (64, 32))])
 def test_backbones_give_grids(backbone, size):
     found = config(model__backbone=backbone, data__size=size)
-    task = tasks.load(found)
+    task = systems.make(found)
     shapes = jax.eval_shape(lambda: task.predict(task.init(KEY, {}), batch()))
     assert shapes["feature"].shape == (4, 24)
 
@@ -249,7 +248,7 @@ def test_backbones_give_grids(backbone, size):
 def test_the_published_trunk_has_its_size():
     found = config(model__backbone="vit_b16", data__size=(256, 128), model__features=512,
                    model__scales=(4, 8, 16))  # fmt: skip
-    shapes = jax.eval_shape(tasks.load(found).init, KEY, {})["params"]["backbone"]["vit"]
+    shapes = jax.eval_shape(systems.make(found).init, KEY, {})["params"]["backbone"]["vit"]
     from wxjax.nn.experts import size
 
     # CLIP's visual ViT-B/16 has 86,192,640 with 197 positions; here there are 129 of 768.
@@ -267,7 +266,7 @@ def test_the_head_of_widths_learns_the_narrowest_that_is_right():
 
 def test_an_adaptive_network_names_a_width_and_is_trained_at_each():
     found = config(model__experts__slimmable=True, model__experts__adaptive=True)
-    task = tasks.load(found)
+    task = systems.make(found)
     variables = start(task)
     state = {k: v for k, v in variables.items() if k != "params"}
     of = lambda params: task.loss({"params": params, **state}, batch(), KEY, jnp.int32(0))
@@ -295,4 +294,4 @@ def test_slips_are_named(changes, message):
     if "model__scales" in changes:
         changes = {"model__scales": (8, 16)}
     with pytest.raises(errors.InputError, match=message):
-        tasks.load(config(**changes))
+        systems.make(config(**changes))

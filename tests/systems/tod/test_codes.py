@@ -7,8 +7,7 @@ from ml_collections import FrozenConfigDict
 
 from configs import tod
 from wxjax import errors
-from wxjax.ops import sun
-from wxjax.systems.tod import codes
+from wxjax.systems.tod import codes, sun
 
 
 def model(**changes):

@@ -7,8 +7,7 @@ import pytest
 from ml_collections import FrozenConfigDict
 
 from configs import tod
-from wxjax.nn import grids
-from wxjax.systems.tod import codes, fields
+from wxjax.systems.tod import codes, fields, grids
 
 
 def model(**changes):

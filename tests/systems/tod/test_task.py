@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from configs import tod
-from wxjax import errors
-from wxjax import task as tasks
+from wxjax import errors, systems
 from wxjax.losses import perceptual
 from wxjax.recipes import stages
 from wxjax.systems.tod import anchors
@@ -31,7 +30,7 @@ def configure(field="sunfield", **changes):
 
 
 def made(config, frames, hours=HOURS):
-    task = tasks.load(config)
+    task = systems.make(config)
     return task, task.init(jax.random.key(0), {"frames": frames, "hours": hours})
 
 
@@ -93,7 +92,7 @@ def test_the_size_of_what_the_network_adds_has_its_price(sunfield, frames):
     for weight in (0.0, 0.5):
         config = configure()
         config.training.loss_static_w = weight
-        loss = jax.jit(tasks.load(config).loss)
+        loss = jax.jit(systems.make(config).loss)
         found[weight] = loss(variables, {"index": jnp.arange(2)}, jax.random.key(0), jnp.int32(0))
     (free, (said, _)), (priced, (logs, _)) = found[0.0], found[0.5]
     assert "static" not in said and logs["static"] > 0.01
@@ -162,7 +161,7 @@ def test_transfers_come_back():
 def test_a_slip_in_the_model_is_named(change, message):
     config = configure(**({"field": "dense"} | change))
     with pytest.raises(errors.InputError, match=message):
-        tasks.load(config)
+        systems.make(config)
 
 
 def test_switches_that_are_off_change_nothing(frames):

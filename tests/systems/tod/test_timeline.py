@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import PchipInterpolator
 
-from wxjax.ops import timeline
+from wxjax.systems.tod import timeline
 
 HOURS = np.array([0.5, 2.0, 5.0, 9.0, 12.0, 18.0, 21.5])
 

@@ -16,8 +16,9 @@ from jaxtyping import Array, Float, Key
 
 from wxjax import errors
 from wxjax.nn.attention import torch_uniform
-from wxjax.ops import resize, wavelet
-from wxjax.ops.wavelet import Bands, Details
+from wxjax.ops import resize
+from wxjax.systems.irsr import wavelet
+from wxjax.systems.irsr.wavelet import Bands, Details
 
 KINDS = ("packed", "ll", "fullband", "allbands", "allbands_learnable", "none")
 
@@ -30,7 +31,7 @@ class Codec(NamedTuple):
         those of DifIISR-DWT, kept for comparison: 'll', the low band alone; 'fullband', the
         bands of the coarsest level; 'allbands', and the finer level's shrunk to their side,
         by means and cubics, or by learned convolutions ('allbands_learnable').
-      wavelet, levels, mode: of `ops/wavelet.py`.
+      wavelet, levels, mode: of `systems/irsr/wavelet.py`.
     """
 
     kind: str = "packed"

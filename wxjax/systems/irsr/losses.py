@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from wxjax import errors
 from wxjax.losses import perceptual
-from wxjax.ops import wavelet
+from wxjax.systems.irsr import wavelet
 from wxjax.systems.irsr.diffusion import Schedule
 
 # Weights of the first, the middle and the last third of the steps.

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wxjax import errors
-from wxjax.nn import executors, routing, uncertainty
+from wxjax.nn import executors, routing
 from wxjax.nn.attention import torch_uniform
 from wxjax.nn.routing import Choice
+from wxjax.systems.mofme import uncertainty
 
 VARIANTS = ("base", "moe", "film")
 OFFSETS = ("fixed", "published")
@@ -78,9 +79,9 @@ class Router(nn.Module):
     """Logits over experts from the residual stream, which is not normalised.
 
     With `samples` the logits are those of an ensemble of thinned routers (dropout on the
-    input), calibrated by `nn/uncertainty.py: probit`. In training masks differ by token and
-    step; else they are the same M masks for every image, so that a result does not depend
-    on the batch, the tile or the frame.
+    input), calibrated by `uncertainty.probit`. In training masks differ by token and step;
+    else they are the same M masks for every image, so that a result does not depend on the
+    batch, the tile or the frame.
     """
 
     gating: Gating

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from wxjax import errors
-from wxjax.ops import filters, motion
+from wxjax.ops import filters
+from wxjax.systems.mofme import motion
 from wxjax.systems.mofme.network import NO_REFERENCE
 
 CELL = 4  # pixels along a cell that is kept or dropped whole

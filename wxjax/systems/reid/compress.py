@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from wxjax import errors
-from wxjax.ops import quantize
+from wxjax.systems.reid import quantize
 from wxjax.systems.reid.experts import STEPS
 from wxjax.systems.reid.sizes import Sizes
 

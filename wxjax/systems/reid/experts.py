@@ -17,8 +17,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from wxjax import errors
 from wxjax.nn.executors import At, Expert
-from wxjax.ops import quantize
 from wxjax.ops.dense import gelu
+from wxjax.systems.reid import quantize
 
 KINDS = ("mlp", "swiglu")
 STEPS = "weight_steps"  # beside int8 kernels: last by name, after what Flax knows

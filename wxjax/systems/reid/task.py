@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from wxjax import errors
-from wxjax.losses import retrieval, terms
+from wxjax.losses import terms
 from wxjax.nn import balance
+from wxjax.systems.reid import losses as metric_losses
 from wxjax.systems.reid.experts import WIDTHS
 from wxjax.systems.reid.model import Network
 from wxjax.systems.reid.sizes import Sizes, sizes_of
@@ -134,19 +135,19 @@ def task_terms(weights: Mapping, said: Mapping, label, present):
     smoothing = weights.get("smoothing", 0.1)
     share = weights.get("direct", 0.5) if said["bands"].shape[1] > 1 else 0.0
     logs = {
-        "identity": retrieval.identity(said["scores"], label, smoothing).mean(),
-        "triplet": retrieval.batch_hard_triplet(said["feature"], label, margin).mean(),
+        "identity": metric_losses.identity(said["scores"], label, smoothing).mean(),
+        "triplet": metric_losses.batch_hard_triplet(said["feature"], label, margin).mean(),
         "accuracy": (said["scores"].argmax(-1) == label).mean(),
     }
     total = {name: logs[name] for name in ("identity", "triplet")}
     if share:
         here = present.astype(jnp.float32)
         count = jnp.maximum(here.sum(), 1)
-        each = jax.vmap(retrieval.identity, (1, None, None), 1)(
+        each = jax.vmap(metric_losses.identity, (1, None, None), 1)(
             said["band_scores"], label, smoothing
         )
         apart = [
-            retrieval.batch_hard_triplet(said["bands"][:, i], label, margin)
+            metric_losses.batch_hard_triplet(said["bands"][:, i], label, margin)
             for i in range(said["bands"].shape[1])
         ]
         own = {"identity": (each * here).sum() / count,

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from wxjax import errors
-from wxjax.ops import color, sun, timeline
-from wxjax.systems.tod import codes
+from wxjax.ops import color
+from wxjax.systems.tod import codes, sun, timeline
 
 TRANSFERS = ("srgb", "linear", "log1p", "mu")
 ANCHORS = ("pchip", "linear", "none")

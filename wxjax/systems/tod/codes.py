@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wxjax import errors
-from wxjax.ops import sun
+from wxjax.systems.tod import sun
 
 TIMES = ("harmonic", "sun", "both")
 PLACES = ("octave", "origin")

@@ -12,8 +12,7 @@ import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Float
 
-from wxjax.nn import grids
-from wxjax.systems.tod import codes
+from wxjax.systems.tod import codes, grids
 
 OMEGA = 30.0  # Sitzmann et al. 2020
 
