@@ -19,7 +19,6 @@ def get_config(size: str = "default") -> ConfigDict:
         raise ValueError(f"configs/weather.py:{size}: expected one of {', '.join(SIZES)}.")
     config = moei.get_config()
     config.system = "weather"
-    config.stage = "joint"
     config.model.update(
         block="conv",
         region=128,
@@ -64,7 +63,7 @@ def get_config(size: str = "default") -> ConfigDict:
     config.router.update(labels_count=2_400, calibration_count=800, crop=256)
     config.router.shares = (0.3, 0.2, 0.14, 0.08, 0.14, 0.1, 0.04)  # of KINDS
     config.router.start.count = 0
-    config.train = common.training(
+    config.stages.joint = common.training(
         num_steps=100_000,
         ema_decay=0.999,
         log_every=50,
@@ -79,7 +78,7 @@ def get_config(size: str = "default") -> ConfigDict:
         config.data.update(crop=32, rows=2)
         config.data.pools.update(streaks=4, flakes=4, drops=4)
         config.router.update(labels_count=16, calibration_count=16, crop=64, width=8)
-        config.train.update(num_steps=4, log_every=2)
-        config.train.optimizer.warmup_steps = 1
-        config.train.checkpoint.every_steps = 2
+        config.stages.joint.update(num_steps=4, log_every=2)
+        config.stages.joint.optimizer.warmup_steps = 1
+        config.stages.joint.checkpoint.every_steps = 2
     return config

@@ -9,9 +9,10 @@ from typing import Any
 def migrate(stored: dict[str, Any]) -> dict[str, Any]:
     """A stored config as of today; one of today is returned as it is."""
     config = dict(stored)
-    # Until the plug, a recipe said what a run does: DehazeXL alone was one of moei's.
+    # Until the plug, a recipe said what a run does: two of moei's are systems now.
     recipe = config.pop("recipe", None)
-    other = {"single": "dehazexl", "weather": "weather"}.get(recipe or "")
-    if other and config.get("system") == "moei":
-        config["system"] = other
+    if recipe == "single" and config.get("system") == "moei":
+        config["system"] = "dehazexl"
+    if recipe == "weather":
+        config |= {"system": "weather", "stage": "system"}
     return config

@@ -20,7 +20,7 @@ from wxjax import files
 from wxjax.data import sources
 from wxjax.evaluate.stream import Streamer
 from wxjax.metrics import restoration
-from wxjax.recipes import weather
+from wxjax.systems.moei import training
 
 LONGEST = 1024
 OWN = {"haze": 1, "rain": 2, "raindrop": 2, "snow": 3, "snow_synth": 3}
@@ -66,7 +66,7 @@ def table(rows: list[dict], column: str) -> str:
 
 
 def main(root: str, model: str, routes: str, out: str | None) -> None:
-    task, variables, tiles = weather.load(pathlib.Path(model))
+    task, variables, tiles = training.load(pathlib.Path(model))
     run = Streamer(task, variables, tiles)
     rows = []
     for name, kind, key, image, truth in pairs(pathlib.Path(root)):

@@ -61,9 +61,7 @@ def test_mapping_in_batches_skips_padding_and_nothing_else(batch_size):
 
 
 def test_an_unknown_window_is_named_with_its_neighbour():
-    with pytest.raises(
-        errors.InputError, match="'han': expected one of crop, hann, uniform. Did you"
-    ):
+    with pytest.raises(errors.InputError, match="'han': expected one of .*hann.* Did you"):
         tile.window("han", 32, 8)
 
 

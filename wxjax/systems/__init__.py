@@ -16,8 +16,8 @@ from wxjax.task import Task
 
 SYSTEMS = {
     "moei": "wxjax.systems.moei.system",
+    "weather": "wxjax.systems.moei.shipped",
     "dehazexl": "wxjax.systems.moei.alone",
-    "weather": "wxjax.systems.moei.weather",
     "mofme": "wxjax.systems.mofme.system",
     "mofme_video": "wxjax.systems.mofme.films",
     "irsr": "wxjax.systems.irsr.system",

@@ -16,7 +16,7 @@ SYSTEM = System(
     report=Late("wxjax.systems.irsr.report:build"),
     results="frames.json",
     restorer=Late("wxjax.systems.irsr.recipe:restorer"),
-    bench=Late("wxjax.recipes.restoration:bench"),
+    bench=Late("wxjax.recipes.weather:bench"),
     import_state={"resshift": RESSHIFT, "difiisr": RESSHIFT},
     flags={
         "evaluate": ("data",),

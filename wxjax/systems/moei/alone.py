@@ -6,12 +6,12 @@ SYSTEM = System(
     title="DehazeXL",
     make=Late("wxjax.systems.moei.task:make"),
     train=Late("wxjax.recipes.single:run"),
-    evaluate=Late("wxjax.recipes.restoration:evaluate"),
+    evaluate=Late("wxjax.recipes.weather:evaluate"),
     report=Late("wxjax.report.build:build"),
-    restorer=Late("wxjax.recipes.restoration:restorer"),
-    plan=Late("wxjax.recipes.restoration:plan_pictures"),
-    bench=Late("wxjax.recipes.restoration:bench"),
-    attribute=Late("wxjax.recipes.restoration:attribute"),
+    restorer=Late("wxjax.recipes.weather:restorer"),
+    plan=Late("wxjax.recipes.weather:plan_pictures"),
+    bench=Late("wxjax.recipes.weather:bench"),
+    attribute=Late("wxjax.recipes.weather:attribute"),
     import_state={
         "dehazexl": Published(
             read=Late("wxjax.interop.dehazexl:read"),

@@ -9,10 +9,10 @@ SYSTEM = System(
     evaluate=Late("wxjax.systems.mofme.recipe:measure"),
     report=Late("wxjax.systems.mofme.report:build"),
     results="video.json",
-    restorer=Late("wxjax.recipes.restoration:restorer"),
+    restorer=Late("wxjax.recipes.weather:restorer"),
     film=Late("wxjax.systems.mofme.recipe:streamer"),
-    bench=Late("wxjax.recipes.restoration:bench"),
-    attribute=Late("wxjax.recipes.restoration:attribute"),
+    bench=Late("wxjax.recipes.weather:bench"),
+    attribute=Late("wxjax.recipes.weather:attribute"),
     flags={
         "evaluate": ("data", "tile-mode"),
         "restore": ("tile-mode", "reference", "scene-reset", "reset-every"),

@@ -6,11 +6,11 @@ SYSTEM = System(
     title="MoFME",
     make=Late("wxjax.systems.mofme.task:make"),
     train=Late("wxjax.recipes.single:run"),
-    evaluate=Late("wxjax.recipes.restoration:evaluate"),
+    evaluate=Late("wxjax.recipes.weather:evaluate"),
     report=Late("wxjax.report.build:build"),
-    restorer=Late("wxjax.recipes.restoration:restorer"),
-    bench=Late("wxjax.recipes.restoration:bench"),
-    attribute=Late("wxjax.recipes.restoration:attribute"),
+    restorer=Late("wxjax.recipes.weather:restorer"),
+    bench=Late("wxjax.recipes.weather:bench"),
+    attribute=Late("wxjax.recipes.weather:attribute"),
     import_state={
         "mofme": Published(
             read=Late("wxjax.systems.mofme.published:read"),
