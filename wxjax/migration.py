@@ -15,4 +15,5 @@ def migrate(stored: dict[str, Any]) -> dict[str, Any]:
         config["system"] = "dehazexl"
     if recipe == "weather":
         config |= {"system": "weather", "stage": "system"}
+        config["stages"] = {**config["stages"], "joint": config.pop("train")}
     return config

@@ -42,7 +42,9 @@ def test_a_weather_run_in_training_is_read_as_the_system_that_it_became():
     from configs import weather
 
     today = settings.plain(weather.get_config("tiny"))
+    stages = dict(today["stages"])
     older = {**today, "system": "moei", "recipe": "weather", "stage": "joint"}
+    older |= {"train": stages.pop("joint"), "stages": stages}
     assert migration.migrate(older) == today
 
 
