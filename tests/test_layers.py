@@ -39,7 +39,7 @@ KINDS = {
     "interop": ("clip", "resshift", "resshift_shapes", "published", "published_shapes"),
     "metrics": ("ranking", "lightmap", "temporal"),
     "nn": ("grids", "uncertainty"),
-    "ops": ("sun", "timeline", "wavelet", "quantize", "motion"),
+    "ops": ("sun", "timeline", "wavelet", "quantize", "motion", "resize"),
 }
 # A loop is handed a Task; data, systems and interop meet only in arrays; a report reads files.
 APART = [
@@ -152,3 +152,49 @@ def test_what_a_plug_names_is_there():
         for entry in (*system, *system.weights.values(), *kinds):
             if isinstance(entry, systems.Late):
                 assert entry.resolve() is not None, f"{name}: {entry}"
+
+
+SHARED = ("ops", "nn", "metrics", "losses", "interop")
+# Of moei and DehazeXL, whose folder is the last to be put together.
+LEFT = {
+    "interop.dehazexl", "interop.dehazexl_shapes", "metrics.calibration", "nn.adapter",
+    "nn.hyper", "ops.moments",
+}  # fmt: skip
+
+
+def importers() -> dict[str, set[str]]:
+    """Module under wxjax -> the modules that import it, or name it in a `Late`."""
+    found: dict[str, set[str]] = {}
+    for path in ROOT.rglob("*.py"):
+        here = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wxjax"):
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            if isinstance(node, ast.Constant) and str(node.value).startswith("wxjax."):
+                names = [str(node.value).partition(":")[0]]
+            for name in names:
+                found.setdefault(name.removeprefix("wxjax."), set()).add(here)
+    return found
+
+
+def test_what_one_system_alone_needs_lies_in_its_folder():
+    users = importers()
+
+    def systems_of(module: str, seen: tuple[str, ...] = ()) -> set[str]:
+        out: set[str] = set()
+        for user in users.get(module, ()):
+            if user.startswith("systems."):
+                out.add(user.split(".")[1])
+            elif user not in seen:
+                out |= systems_of(user, (*seen, user)) or {user}
+        return out
+
+    alone = {
+        f"{folder}.{path.stem}": found
+        for folder in SHARED
+        for path in (ROOT / folder).glob("*.py")
+        if path.stem != "__init__" and len(found := systems_of(f"{folder}.{path.stem}")) == 1
+        if next(iter(found)) in {p.name for p in (ROOT / "systems").iterdir()}
+    }
+    assert set(alone) <= LEFT, {name: found for name, found in alone.items() if name not in LEFT}

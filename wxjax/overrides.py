@@ -15,7 +15,9 @@ TRUE, FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Overrides as `KEY=VALUE`, and the other words. `--config.KEY` alone is true."""
-    found, rest, words = [], [], list(words)
+    found: list[str] = []
+    rest: list[str] = []
+    words = list(words)
     while words:
         word = words.pop(0)
         match = re.fullmatch(r"--?(no)?config\.([^=]+)(=.*)?", word, re.DOTALL)

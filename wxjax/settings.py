@@ -2,11 +2,12 @@
 
 import contextlib
 import difflib
-import importlib.util
+import importlib.machinery
 import json
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -16,8 +17,8 @@ from wxjax import command as declared
 from wxjax import errors, files, migration, overrides, systems
 from wxjax.command import TILE_MODES, Call, Command
 
-OFF = (0, "", [], "none")
-DEFINE = {
+OFF: tuple[Any, ...] = (0, "", [], "none")
+DEFINE: dict[type, Callable[..., Any]] = {
     str: flags.DEFINE_string,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
@@ -88,7 +89,7 @@ def define(values: flags.FlagValues, flag: declared.Flag) -> None:
 
 
 @contextlib.contextmanager
-def explained():
+def explained() -> Iterator[None]:
     """absl's complaints as one line each."""
     try:
         yield
@@ -133,9 +134,9 @@ def read_file(named: str) -> ConfigDict:
             raise errors.unknown("--config", text, known)
         path = packaged
     try:
-        spec = importlib.util.spec_from_file_location(f"_config_{path.stem}", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        loader = importlib.machinery.SourceFileLoader(f"_config_{path.stem}", str(path))
+        module = types.ModuleType(loader.name)
+        loader.exec_module(module)
         sizes = getattr(module, "SIZES", None)
         if colon and sizes and size not in sizes:
             close = difflib.get_close_matches(size, sizes, n=1)
@@ -273,7 +274,7 @@ def tiled(config: ConfigDict, mode: str | None) -> ConfigDict:
 
 
 def flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
-    out = {}
+    out: dict[str, Any] = {}
     for name, value in tree.items():
         nested = isinstance(value, dict)
         out |= flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}

@@ -15,14 +15,14 @@ import jax
 
 from wxjax import files
 from wxjax.evaluate import cost
-from wxjax.nn import executors, routing
+from wxjax.nn import executors, expert_kinds, routing
 
 TOKENS, DIM = 1024, 384  # a 256x256 image, 8x8 patches; MoFME's width
 KEEP = {"top-4": (4, 1.0), "top-p 0.6": (4, 0.6)}
 SPREAD = 1.5  # standard deviation of the logits
 
 
-def parameters(kind: str, e: int) -> tuple[executors.Expert, dict]:
+def parameters(kind: str, e: int) -> tuple[expert_kinds.Expert, dict]:
     """Random experts of MoFME's sizes."""
     d, h = DIM, 4 * DIM
     shapes = {
@@ -41,7 +41,7 @@ def parameters(kind: str, e: int) -> tuple[executors.Expert, dict]:
         name: jax.random.normal(key, shape) * shape[1] ** -0.5
         for key, (name, shape) in zip(keys, shapes.items(), strict=True)
     }
-    return getattr(executors, kind), params
+    return getattr(expert_kinds, kind), params
 
 
 def row_gflop(kind: str) -> float:

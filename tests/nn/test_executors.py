@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wxjax import errors
-from wxjax.nn import executors, routing
+from wxjax.nn import executors, expert_kinds, routing
 from wxjax.nn.routing import Choice
 
 E, D, H, T = 6, 16, 24, 200
@@ -35,7 +35,7 @@ def setting(kind):
     params = {
         n: normal(i, *shape) * shape[1] ** -0.5 for i, (n, shape) in enumerate(shapes.items())
     }
-    return getattr(executors, kind), params, normal(10, T, D), 2 * normal(11, T, E)
+    return getattr(expert_kinds, kind), params, normal(10, T, D), 2 * normal(11, T, E)
 
 
 def mixture(name, kind, p, params, x, logits):
@@ -83,7 +83,7 @@ def test_all_tokens_at_one_expert_fit(name):
     )
     found = executors.run(name, expert, params, x, choice)
     alone = jax.tree.map(lambda leaf: leaf[4], params)
-    np.testing.assert_allclose(found, expert.apply(alone, x, executors.ONE), atol=1e-5)
+    np.testing.assert_allclose(found, expert.apply(alone, x, expert_kinds.ONE), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FASTER)

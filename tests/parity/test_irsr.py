@@ -11,9 +11,8 @@ import pytest
 from tests.parity import fixtures
 from wxjax.interop import torch_weights
 from wxjax.nn import experts
-from wxjax.ops import resize
 from wxjax.systems.irsr import codec as codecs
-from wxjax.systems.irsr import diffusion, resshift_shapes, unet, wavelet
+from wxjax.systems.irsr import diffusion, resize, resshift_shapes, unet, wavelet
 
 
 def last(x):

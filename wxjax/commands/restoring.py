@@ -6,6 +6,8 @@ through `RestoreOptions` to the system, which names the flag in its `SYSTEM.flag
 
 import pathlib
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from wxjax import errors, settings, systems
 from wxjax.command import (
@@ -98,7 +100,7 @@ class Model:
         remembers = not self.identity and systems.load(self.config.system).film is not None
         return remembers and pathlib.Path(name).is_dir()
 
-    def restorer(self):
+    def restorer(self) -> tuple[Any, Mapping[str, Any]]:
         """One float32 picture after the other, and settings for the records."""
         from wxjax.restore import photo
 
@@ -107,7 +109,7 @@ class Model:
         make = systems.part(self.config.system, "restorer", "restores no pictures")
         return make(self.config, self.workdir, self.options)
 
-    def film(self, name: str):
+    def film(self, name: str) -> tuple[Any, Mapping[str, Any]]:
         """What restores films, and settings: the system's own stream, else frame by frame."""
         from wxjax.restore.video import EachFrame
 

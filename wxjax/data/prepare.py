@@ -65,19 +65,14 @@ def prepare(
         ]
         leaks = _leaks(rows, hamming)
     dropped = {leak["drop"] for leak in leaks}
-    misaligned = [
-        {"id": row.id, "split": row.split, **alignments[row.id]._asdict()}
-        for row in rows
-        if row.id in alignments and alignments[row.id].off > max_shift
-    ]
+    misaligned = _misaligned(rows, alignments, max_shift)
     shifted = {pair["id"] for pair in misaligned if pair["split"] not in ("test", "mixed")}
     kept = [row for row in rows if row.id not in dropped | shifted]
     report = {
         "root": str(root),
         "pictures": len(found),
         "kept": len(kept),
-        "splits": dict(collections.Counter(row.split for row in kept)),
-        "degradations": dict(collections.Counter(row.degradation for row in kept)),
+        **_counts(kept),
         "max_shift": max_shift,
         "hamming": hamming,
         "misaligned": misaligned,
@@ -88,6 +83,21 @@ def prepare(
     _refuse(report, out, on_leak)
     records.write(out / "meta.jsonl", [_relocated(row, root, out) for row in kept])
     return report
+
+
+def _misaligned(rows: Sequence[Record], alignments: Mapping, max_shift: float) -> list[dict]:
+    return [
+        {"id": row.id, "split": row.split, **alignments[row.id]._asdict()}
+        for row in rows
+        if row.id in alignments and alignments[row.id].off > max_shift
+    ]
+
+
+def _counts(rows: Sequence[Record]) -> dict[str, dict[str, int]]:
+    return {
+        "splits": dict(collections.Counter(row.split for row in rows)),
+        "degradations": dict(collections.Counter(row.degradation for row in rows)),
+    }
 
 
 def _measure(rows: Sequence[Record], root: pathlib.Path, progress: bool):

@@ -36,12 +36,7 @@ def train(
     not. `workdir` gets checkpoints/, TensorBoard event files, metrics.jsonl and timing.jsonl.
 
     Args:
-      config: `seed, num_steps, ema_decay, accumulate, log_every, optimizer{learning_rate,
-        warmup_steps, schedule, end_value, b1, b2, weight_decay, clip_norm, frozen},
-        checkpoint{every_steps, keep}, evaluate{every_steps}, mesh{devices, fsdp}`; where present
-        also `checkpoint.best`, an evaluated metric whose best step is kept ('-' before it: lower
-        is better), and `evaluate.patience`, evaluations without a better one after which the run
-        ends. Durations are in steps.
+      config: `seed`, and what `configs/common.py: training` has; durations in steps.
       batches: a Grain dataset iterator of dicts of arrays [b ...]. Its attribute `source`, if it
         has one, is compared by repr on resuming.
       variables: start values instead of `task.init`.
@@ -55,26 +50,18 @@ def train(
       Stopped: after SIGTERM, SIGINT or SIGHUP, when the state is saved.
     """
     workdir = pathlib.Path(workdir)
-    example = _peek(batches)
-    size = check_batch(example, config.accumulate)
-    if mesh is None:
-        mesh = meshes.make(config.mesh.devices, batch_size=size // config.accumulate)
-    example = _numbers(meshes.put(example, mesh))
-
+    example, mesh = _first(batches, config, mesh)
     key = jax.random.key(config.seed)
     given = None if variables is None else jax.device_get(variables)
     shapes = jax.eval_shape(task.init, key, example) if given is None else given
     frozen = optimizer.frozen(shapes["params"], tuple(config.optimizer.frozen))
     tx, rate = optimizer.make(config.optimizer, config.num_steps)
     create = functools.partial(TrainState.create, tx=tx, frozen=frozen)
-    abstract = jax.eval_shape(create, shapes)
-    shardings = meshes.shardings(abstract, mesh, config.mesh.fsdp)
-    abstract = jax.tree.map(
-        lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), abstract, shardings
-    )
-    constants = dict(task=task, tx=tx, rate=rate, frozen=frozen)
-    constants |= dict(seed=config.seed, ema_decay=config.ema_decay)
-    step_fn = compile_step(mesh, shardings, accumulate=config.accumulate, **constants)
+    abstract, shardings = _placed(jax.eval_shape(create, shapes), mesh, config.mesh.fsdp)
+    names = ("seed", "ema_decay", "accumulate")
+    constants = {name: getattr(config, name) for name in names}
+    constants |= dict(task=task, tx=tx, rate=rate, frozen=frozen)
+    step_fn = compile_step(mesh, shardings, **constants)
 
     with Bar(name, config.num_steps) as bar:
         done = _finished(workdir / "checkpoints", config.num_steps, abstract, batches)
@@ -92,10 +79,7 @@ def train(
             signals.listen() as requests,
         ):
             found = store.newest()
-            if found and found[0] > config.num_steps:
-                raise errors.bad(
-                    "num_steps", config.num_steps, f"the run in {str(workdir)!r} is at {found[0]}"
-                )
+            _check_length(found, config.num_steps, workdir)
             if found:
                 state = checkpoint.restore(store.folder, *found, abstract, batches)
                 bar.say(f"goes on from step {found[0]}")
@@ -105,6 +89,27 @@ def train(
             about = found[1] if found else {}
             with Session(config, workdir, store, bar, held, requests, evaluate, about) as session:
                 return _run(state, step_fn, batches, mesh, session, config.num_steps)
+
+
+def _first(batches: Any, config: Any, mesh: Mesh | None) -> tuple[dict[str, Any], Mesh]:
+    """The first batch as numbers on the devices, and the mesh where none is given."""
+    example = _peek(batches)
+    size = check_batch(example, config.accumulate)
+    if mesh is None:
+        mesh = meshes.make(config.mesh.devices, batch_size=size // config.accumulate)
+    return _numbers(meshes.put(example, mesh)), mesh
+
+
+def _placed(abstract: TrainState, mesh: Mesh, fsdp: bool) -> tuple[TrainState, TrainState]:
+    """Shapes of the state with the devices that hold them, and these alone."""
+    shardings = meshes.shardings(abstract, mesh, fsdp)
+    place = lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
+    return jax.tree.map(place, abstract, shardings), shardings
+
+
+def _check_length(found: Any, num_steps: int, workdir: pathlib.Path) -> None:
+    if found and found[0] > num_steps:
+        raise errors.bad("num_steps", num_steps, f"the run in {str(workdir)!r} is at {found[0]}")
 
 
 def _run(state, step_fn, batches, mesh, session, num_steps: int) -> TrainState:

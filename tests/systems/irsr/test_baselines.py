@@ -7,8 +7,7 @@ import pytest
 
 from tests.systems.irsr.test_task import KEY, config, psnr, scene
 from wxjax import errors, systems
-from wxjax.ops import resize
-from wxjax.systems.irsr import baselines
+from wxjax.systems.irsr import baselines, resize
 
 
 def bicubic(x):

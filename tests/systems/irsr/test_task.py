@@ -10,8 +10,8 @@ from PIL import Image
 
 from configs import irsr
 from wxjax import errors, systems
-from wxjax.ops import resize
 from wxjax.systems.irsr import model as models
+from wxjax.systems.irsr import resize
 
 KEY = jax.random.key(0)
 

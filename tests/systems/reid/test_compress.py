@@ -7,7 +7,7 @@ import pytest
 
 from tests.systems.reid.test_model import KEY, batch, config, jit, start
 from wxjax import errors, systems
-from wxjax.nn import executors
+from wxjax.nn import expert_kinds
 from wxjax.systems.reid import compress, experts, quantize
 from wxjax.systems.reid.experts import Body
 from wxjax.systems.reid.sizes import Sizes, sizes_of
@@ -42,8 +42,8 @@ def test_units_go_by_their_score_and_equal_units_masked():
     mask = np.isin(np.arange(16), stay).astype(np.float32)
     x = jax.random.normal(KEY, (5, 8))
     apply = experts.make(BODY).apply
-    masked = apply({**one, "mask": jnp.asarray(mask)}, x, executors.ONE)
-    small = apply(jax.tree.map(lambda x: x[1], cut), x, executors.ONE)
+    masked = apply({**one, "mask": jnp.asarray(mask)}, x, expert_kinds.ONE)
+    small = apply(jax.tree.map(lambda x: x[1], cut), x, expert_kinds.ONE)
     np.testing.assert_allclose(small, masked, atol=1e-5)
 
 

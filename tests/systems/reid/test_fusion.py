@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wxjax import errors
-from wxjax.nn import executors
+from wxjax.nn import executors, expert_kinds
 from wxjax.nn.experts import size
 from wxjax.systems.reid import experts, fusion, gate, variants, windows
 from wxjax.systems.reid.experts import Body
@@ -228,7 +228,7 @@ def test_a_narrower_expert_is_the_wide_one_with_its_units_removed():
     cut["out"] = {**one["out"], "kernel": one["out"]["kernel"][:4]}
     apply = experts.make(body).apply
     np.testing.assert_allclose(
-        apply(masked, x, executors.ONE), apply(cut, x, executors.ONE), atol=1e-5
+        apply(masked, x, expert_kinds.ONE), apply(cut, x, expert_kinds.ONE), atol=1e-5
     )
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wxjax import errors
-from wxjax.ops.resize import bicubic, pixel_shuffle
 from wxjax.systems.irsr.blocks import Conv3x3, Dense, SwinLayer
+from wxjax.systems.irsr.resize import bicubic, pixel_shuffle
 
 KINDS = ("bicubic", "linear", "edsr", "rcan", "swinir")
 TAPS = 9

@@ -16,8 +16,7 @@ from jaxtyping import Array, Float, Key
 
 from wxjax import errors
 from wxjax.nn.attention import torch_uniform
-from wxjax.ops import resize
-from wxjax.systems.irsr import wavelet
+from wxjax.systems.irsr import resize, wavelet
 from wxjax.systems.irsr.wavelet import Bands, Details
 
 KINDS = ("packed", "ll", "fullband", "allbands", "allbands_learnable", "none")

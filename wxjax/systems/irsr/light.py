@@ -9,8 +9,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from wxjax.ops.dense import gelu
-from wxjax.ops.resize import pixel_shuffle
 from wxjax.systems.irsr.blocks import Conv3x3
+from wxjax.systems.irsr.resize import pixel_shuffle
 
 
 class LightCNN(nn.Module):

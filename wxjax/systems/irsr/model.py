@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from wxjax import errors
-from wxjax.ops import color, resize
-from wxjax.systems.irsr import baselines, diffusion, light, unet, whitening
+from wxjax.ops import color
+from wxjax.systems.irsr import baselines, diffusion, light, resize, unet, whitening
 from wxjax.systems.irsr import codec as codecs
 from wxjax.systems.irsr.codec import Codec
 from wxjax.systems.irsr.diffusion import Schedule

@@ -14,10 +14,9 @@ from ml_collections import ConfigDict
 from wxjax import errors, files, settings, systems
 from wxjax.data import pipeline, sources
 from wxjax.evaluate import runner, stamp
-from wxjax.ops import resize
 from wxjax.recipes import stages
 from wxjax.systems import RestoreOptions
-from wxjax.systems.irsr import baselines, report
+from wxjax.systems.irsr import baselines, report, resize
 from wxjax.systems.irsr import measure as evaluation
 from wxjax.systems.irsr import model as models
 from wxjax.systems.irsr.data import downscale, frames, sets

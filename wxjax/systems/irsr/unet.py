@@ -17,7 +17,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Num
 
 from wxjax import errors
-from wxjax.ops.resize import pixel_unshuffle
 from wxjax.systems.irsr.blocks import (
     MASKS,
     Conv3x3,
@@ -27,6 +26,7 @@ from wxjax.systems.irsr.blocks import (
     SwinLayer,
     upsample,
 )
+from wxjax.systems.irsr.resize import pixel_unshuffle
 
 
 def time_features(t: Num[Array, "b"], count: int) -> Float[Array, "b e"]:

@@ -15,7 +15,7 @@ import pywt
 from jaxtyping import Array, Float
 
 from wxjax import errors
-from wxjax.ops.resize import pixel_shuffle, pixel_unshuffle
+from wxjax.systems.irsr.resize import pixel_shuffle, pixel_unshuffle
 
 ROWS, COLUMNS = -3, -2
 # How a signal goes on beyond its ends: PyWavelets' names, and those of `jnp.pad`.

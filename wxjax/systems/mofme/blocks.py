@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from wxjax.nn import attention, executors
+from wxjax.nn import attention, expert_kinds
 from wxjax.nn.attention import torch_uniform
 from wxjax.systems.mofme.gating import Gate, Gating, Router, mixture
 
@@ -90,7 +90,7 @@ class FilmMixture(nn.Module):
             "kernel": self.param("expert_kernel", init, (e, d, 2 * d)).astype(self.dtype),
             "bias": self.param("expert_bias", init, (e, 2 * d)).astype(self.dtype),
         }
-        y, weights = mixture(executors.film, params, z, logits, self.gating)
+        y, weights = mixture(expert_kinds.film, params, z, logits, self.gating)
         self.sow("intermediates", "mixed", y)
         y = FeedForward(self.hidden, self.dropout, self.dtype, name="ffn")(y, train)
         return y, weights
@@ -124,7 +124,7 @@ class FfnMixture(nn.Module):
             for name, spec in shapes.items()
         }
         unit = layer_norm("norm", self.dtype, affine=False)(x)
-        y, weights = mixture(executors.ffn, params, unit, logits, self.gating)
+        y, weights = mixture(expert_kinds.ffn, params, unit, logits, self.gating)
         return nn.Dropout(self.dropout, deterministic=not train)(y), weights
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wxjax import errors
-from wxjax.nn import executors, routing
+from wxjax.nn import executors, expert_kinds, routing
 from wxjax.nn.attention import torch_uniform
 from wxjax.nn.routing import Choice
 from wxjax.systems.mofme import uncertainty
@@ -102,7 +102,7 @@ class Router(nn.Module):
 
 
 def mixture(
-    expert: executors.Expert, params: Any, x: Array, logits: Array, gating: Gating
+    expert: expert_kinds.Expert, params: Any, x: Array, logits: Array, gating: Gating
 ) -> tuple[Array, Array]:
     """The mixture `[b n d]` of experts that the logits `[b n e]` choose, and its weights."""
     b, n, d = x.shape

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wxjax import errors
-from wxjax.nn import executors
+from wxjax.nn import executors, expert_kinds
 from wxjax.ops.dense import gelu
 from wxjax.systems.reid import experts, gate, windows
 from wxjax.systems.reid.experts import Body
@@ -102,7 +102,7 @@ class Bank(nn.Module):
 
             def whole(rows, mine=mine, one=one, scale=scale):
                 seen, _ = windows.apply(mine, self.windows, scale, rows)
-                return expert.apply(one, seen, executors.ONE)
+                return expert.apply(one, seen, expert_kinds.ONE)
 
             total = total + executors.where_kept(whole, grid, weights[:, e])
         return total

@@ -66,7 +66,7 @@ def _pillow(band: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _matlab(large: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    from wxjax.ops.resize import bicubic_weights  # of NumPy; its module imports jax
+    from wxjax.systems.irsr.resize import bicubic_weights
 
     rows = bicubic_weights(large.shape[0], size[0])
     columns = bicubic_weights(large.shape[1], size[1])

@@ -18,6 +18,7 @@ from wxjax.systems.reid.experts import WIDTHS
 from wxjax.systems.reid.measure import Embedder
 from wxjax.systems.reid.model import Network
 from wxjax.systems.reid.sizes import sizes_of
+from wxjax.task import Task
 from wxjax.train import loop
 
 
@@ -42,9 +43,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         )
         found = ranking.scores(ranked)
         rows[name] = {"map": found["map"], "rank1": found["rank1"], **more}
-        batch = {
-            "image": np.zeros((32, len(config.data.modalities), *config.data.size, 3), np.float32)
-        }
+        shape = 32, len(config.data.modalities), *config.data.size, 3
+        batch = {"image": np.zeros(shape, np.float32)}
         placed = jax.device_put((variables, batch))
         compiled = jax.jit(task.predict).lower(*placed).compile()
         programs[name] = lambda: jax.block_until_ready(compiled(*placed))
@@ -64,8 +64,8 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         add(f"pruned {ratio:g}", smaller, start, {**size, "fine_tuned": 0})
         if ratio > 0 and config.shrink.fine_tune:
             tuned = fine_tune(config, again, smaller, start, workdir / f"shrink/{ratio:g}")
-            steps = {"fine_tuned": config.shrink.fine_tune}
-            add(f"pruned {ratio:g}, tuned", smaller, tuned, {**size, **steps})
+            size["fine_tuned"] = config.shrink.fine_tune
+            add(f"pruned {ratio:g}, tuned", smaller, tuned, size)
     left, values, shape = one, variables, sizes_of(one)
     while compress.removable(shape) and len(shape.scales) > 1:
         least = int(np.argmin(scores(config, left, values)))
@@ -73,31 +73,37 @@ def run(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         left, values = fewer(left, least), {**values, "params": small}
         shape = sizes_of(left)
         smaller, label = systems.make(left), "experts " + " ".join(shape.labels())
-        size = {"expert_parameters": count(compress.bank(small))}
-        size["share"] = round(size["expert_parameters"] / whole, 4)
+        kept = count(compress.bank(small))
+        size = {"expert_parameters": kept, "share": round(kept / whole, 4)}
         add(label, smaller, values, {**size, "fine_tuned": 0})
         if config.shrink.fine_tune:
             place = workdir / "shrink" / label.replace(" ", "-")
             values = fine_tune(config, left, smaller, values, place)
             add(f"{label}, tuned", smaller, values, {**size, "fine_tuned": config.shrink.fine_tune})
-    if one.model.experts.slimmable:
-        for share in WIDTHS[:-1]:
-            narrow = task._replace(
-                predict=lambda v, b, share=share: task.predict(v, {**b, "share": share})
-            )
-            add(f"width {share:g}", narrow, variables, {"share": share})
+    for share in WIDTHS[:-1] if one.model.experts.slimmable else ():
+        add(f"width {share:g}", narrowed(task, share), variables, {"share": share})
     if one.model.experts.get("adaptive", False):
         rows["width by shot"] = adaptive(config, task, variables, known, test)
     once, sizes = compress.weight_only(variables["params"])
     add("int8 weights", task, {**variables, "params": jax.device_get(once)}, {"bytes": sizes})
     inner = compress.dynamic(variables["params"])
     add("int8 experts, dynamic", task, {**variables, "params": jax.device_get(inner)}, {})
-    spent = cost.interleaved(programs, warmups=3, repeats=config.evaluate.repeats)
-    for name, times in spent.items():
-        rows[name]["ms_a_shot"] = float(np.median(times)) * 1e3 / 32
+    time_each(rows, programs, config.evaluate.repeats)
     made = {"rows": rows, "weights": about.get("seed"), "device": cost.device_name()}
     files.write_json(workdir / "shrink.json", made)
     return made
+
+
+def narrowed(task: Task, share: float) -> Task:
+    """The task with experts of a share of their width."""
+    return task._replace(predict=lambda v, b: task.predict(v, {**b, "share": share}))
+
+
+def time_each(rows: dict[str, dict], programs: dict[str, Any], repeats: int) -> None:
+    """Milliseconds per shot of every program, run in turn, into its row."""
+    spent = cost.interleaved(programs, warmups=3, repeats=repeats)
+    for name, times in spent.items():
+        rows[name]["ms_a_shot"] = float(np.median(times)) * 1e3 / 32
 
 
 def adaptive(config: ConfigDict, task: Any, variables: Any, known: Any, test: Any) -> dict:

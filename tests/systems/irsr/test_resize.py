@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from wxjax import errors
-from wxjax.ops import resize
+from wxjax.systems.irsr import resize
 
 NOISE = jax.random.uniform(jax.random.key(0), (2, 12, 20, 3))
 
