@@ -7,7 +7,7 @@ through `RestoreOptions` to the system, which names the flag in its `SYSTEM.flag
 import pathlib
 import sys
 
-from wxjax import errors, settings, systems
+from wxjax import errors, models, settings, systems
 from wxjax.command import (
     DEVICES,
     MEMORY,
@@ -20,7 +20,7 @@ from wxjax.command import (
     Flag,
 )
 
-MODEL = Flag("model", "a folder from train or convert (as --workdir)", value="DIR")
+MODEL = Flag("model", "a shipped model, or a folder from train or convert", value="NAME|DIR")
 
 
 def restore(call: Call) -> None:
@@ -39,7 +39,8 @@ def restore(call: Call) -> None:
     at 16 bits, grey ones grey; the network works on brightness, colours are interpolated.
 
     examples:
-      wxjax restore photo.jpg --out=restored
+      wxjax restore photo.jpg                                   the model that ships
+      wxjax restore photo.jpg --route=derain --strength=0.7     its expert for rain, mixed in
       wxjax restore frames/ --out=large --model=runs/irsr
       wxjax restore clip.mp4 --out=restored --model=runs/mofme_video
       wxjax restore holiday/ --out=restored --workdir=runs/moei
@@ -88,6 +89,8 @@ class Model:
         self.options = systems.RestoreOptions(
             memory=call.flags.memory,
             devices=call.flags.devices,
+            route=call.flags.route,
+            strength=call.flags.strength,
             reference=call.flags.reference,
             scene_reset=call.flags["scene-reset"].value,
             reset_every=call.flags["reset-every"].value,
@@ -122,12 +125,14 @@ class Model:
 
 
 def workdir_of(call: Call) -> pathlib.Path:
-    """The folder of `--model`, else the workdir."""
+    """The folder of `--model` or `--workdir`, else of the model that ships."""
     if call.flags.model is None:
-        return call.workdir
-    workdir = pathlib.Path(call.flags.model)
+        asked = call.flags.workdir is not None or call.config is not None
+        return call.workdir if asked else models.find(models.DEFAULT).folder
+    workdir = models.folder(call.flags.model) or pathlib.Path(call.flags.model)
     if not (workdir / "config.json").is_file():
-        expected = "expected 'identity' or a folder that train or convert wrote"
+        names = ", ".join((*models.names(), "identity"))
+        expected = f"expected one of {names}, or a folder that train or convert wrote"
         raise errors.bad("--model", call.flags.model, f"{expected} (it holds no config.json)")
     return workdir
 
@@ -137,7 +142,12 @@ RESTORE = Command(
     arguments="FILE|DIR ...",
     flags=(
         OUT._replace(help="where restored files go (default restored)"),
-        MODEL._replace(help="a folder from train or convert (as --workdir), or 'identity'"),
+        MODEL._replace(help="a shipped model (default weather; see `wxjax models`), a folder "
+                       "from train or convert, or 'identity'"),
+        Flag("route", "the expert that answers, instead of the router's choice",
+             choices=("dense", "dehaze", "derain", "desnow"), part=True),
+        Flag("strength", "0 leaves a picture as it is, 1 (default) restores it", float, 1.0,
+             part=True),
         WORKDIR, OVERWRITE, MEMORY, DEVICES, TILE_MODE,
         Flag("reference", "films: remember the frame before (default as the run found)", bool,
              part=True),
