@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.commands import stored
 from tests.recipes.conftest import slip
-from wxjax import files, settings, systems
+from wxjax import files, migration, settings, systems
 
 PAGES = {
     "moei": "MoE-I",
@@ -36,6 +36,16 @@ def test_an_older_config_is_read_as_one_of_today(kind):
     config = settings.read(stored.STORED / kind)
     assert "recipe" in old and "recipe" not in config
     assert config.system == kind and systems.make(settings.read(stored.STORED / kind)).init
+
+
+def test_a_weather_run_in_training_is_read_as_the_system_that_it_became():
+    from configs import weather
+
+    today = settings.plain(weather.get_config("tiny"))
+    stages = dict(today["stages"])
+    older = {**today, "system": "moei", "recipe": "weather", "stage": "joint"}
+    older |= {"train": stages.pop("joint"), "stages": stages}
+    assert migration.migrate(older) == today
 
 
 @pytest.mark.parametrize("kind", stored.KINDS)

@@ -153,7 +153,3 @@ def test_wrong_options_are_named():
         batches(emphasis=2)
     with pytest.raises(errors.InputError, match="training needs pairs"):
         next(batches(Ramps(target=False)))
-
-
-def test_evaluation_goes_through_once_in_order():
-    assert [e["id"] for e in pipeline.eval_examples(Ramps())] == list("0123456")

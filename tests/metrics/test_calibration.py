@@ -129,15 +129,6 @@ def test_nothing_abstains_where_the_fallback_is_worse():
     assert found == {"threshold": 0.0, "score": 1.0, "abstention": 0.0}
 
 
-def test_coverage_and_accuracy_by_hand():
-    coverage, accuracy, threshold = calibration.coverage_accuracy(
-        np.array([0.9, 0.5, 0.9, 0.7]), np.array([True, False, False, True])
-    )
-    np.testing.assert_allclose(coverage, [0.5, 0.75, 1])
-    np.testing.assert_allclose(accuracy, [1 / 2, 2 / 3, 2 / 4])
-    np.testing.assert_allclose(threshold, [0.9, 0.7, 0.5])
-
-
 def test_aurc_by_hand_and_its_ends():
     # Losses from the most confident on: 0, 1, 0; their running means 0, 1/2, 1/3.
     found = calibration.aurc(np.array([0.9, 0.5, 0.7]), np.array([0.0, 0.0, 1.0]))

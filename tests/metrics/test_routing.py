@@ -11,10 +11,6 @@ def test_accuracy_counts_only_what_has_a_truth():
     assert np.isnan(routing.accuracy(np.array([0]), np.array([-1])))
 
 
-def test_the_oracle_gap_is_in_decibels():
-    assert routing.oracle_gap(np.array([30.0, 31]), np.array([30.5, 31])) == pytest.approx(0.25)
-
-
 @pytest.mark.parametrize("actual, expected", [(30.0, 0), (31.0, 1), (30.9, 0.9), (29.5, -0.5)])
 def test_nearness_runs_from_dense_to_oracle(actual, expected):
     assert routing.nearness(actual, 30.0, 31.0) == pytest.approx(expected)

@@ -32,12 +32,6 @@ def test_luma_of_white_is_one_and_of_green_its_weight():
     np.testing.assert_allclose(color.luma(white_green)[:, 0], [1, 0.587], atol=1e-6)
 
 
-def test_y_runs_from_16_to_235_and_red_is_matlabs():
-    pixels = jnp.array([[0.0, 0, 0], [1, 1, 1], [1, 0, 0]])
-    y = color.y_channel(pixels)[:, 0] * 255
-    np.testing.assert_allclose(y, [16, 235, 81.481], atol=1e-3)
-
-
 def test_halves_round_up_and_the_range_is_kept():
     x = np.array([-1, 0.4999 / 255, 0.5 / 255, 1.5 / 255, 2.5 / 255, 254.5 / 255, 2, np.nan])
     np.testing.assert_array_equal(color.round_to_uint8(x), [0, 0, 1, 2, 3, 255, 255, 0])

@@ -54,12 +54,6 @@ def test_blob_filters_are_blind_to_flat_areas(filter):
     np.testing.assert_allclose(respond(jnp.full((1, 16, 16, 1), 0.7)), 0, atol=1e-6)
 
 
-def test_the_dark_channel_is_the_slow_minimum():
-    dark = filters.dark_channel(jnp.asarray(NOISE), 5)
-    expected = scipy.ndimage.minimum_filter(NOISE.min(-1), (1, 5, 5), mode="nearest")
-    np.testing.assert_array_equal(dark[..., 0], expected)
-
-
 @pytest.mark.parametrize("degrees", [0, 30, 45, 75, 90, 120, 170])
 def test_stripes_show_their_direction(degrees):
     tensor = [v.mean((1, 2)) for v in tensor_of(stripes(degrees))]

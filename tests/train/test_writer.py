@@ -1,11 +1,9 @@
 """What is written for a person or a plot can be read back."""
 
-import io
 import json
 
 import numpy as np
 import pytest
-from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from wxjax.train.progress import Bar
@@ -13,23 +11,11 @@ from wxjax.train.window import Window, diverged
 from wxjax.train.writer import RunWriter, SummaryWriter
 
 
-def test_scalars_pictures_and_texts_come_back(tmp_path):
-    picture = np.linspace(0, 1, 4 * 6 * 3).reshape(4, 6, 3).astype(np.float32)
-    grey = np.arange(2 * 4 * 6, dtype=np.uint8).reshape(2, 4, 6, 1)
+def test_scalars_come_back(tmp_path):
     with SummaryWriter(tmp_path) as writer:
         writer.write_scalars(7, {"train/loss": np.float32(2.5)})
-        writer.write_images(7, {"restored": picture, "maps": grey})
-        writer.write_texts(7, {"config": "**seed** 3"})
-    events = EventAccumulator(str(tmp_path), {"images": 0, "tensors": 0}).Reload()
+    events = EventAccumulator(str(tmp_path)).Reload()
     assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(7, 2.5)]
-    (event,) = events.Images("restored")
-    decoded = np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
-    np.testing.assert_array_equal(decoded, np.rint(picture * 255))
-    assert (event.step, event.width, event.height) == (7, 6, 4)
-    second = np.asarray(Image.open(io.BytesIO(events.Images("maps/1")[0].encoded_image_string)))
-    np.testing.assert_array_equal(second, grey[1, ..., 0])
-    (text,) = events.Tensors("config")
-    assert text.tensor_proto.string_val[0] == b"**seed** 3"
 
 
 def test_a_resumed_log_holds_each_step_once(tmp_path):

@@ -1,7 +1,7 @@
 """Batches for training, endless and resumable; examples for evaluation, in order."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import grain
@@ -121,9 +121,3 @@ def train_batches(
     )
     batches.source = source  # what the loop compares when a run goes on
     return batches
-
-
-def eval_examples(source: Any) -> Iterator[dict[str, Any]]:
-    """Every example once, in order, as the source gives it (uint8)."""
-    for index in range(len(source)):
-        yield source[index]

@@ -193,21 +193,6 @@ def best_threshold(
     return best
 
 
-def coverage_accuracy(
-    confidence: Float[np.ndarray, "n"], correct: Bool[np.ndarray, "n"]
-) -> tuple[Float[np.ndarray, "m"], Float[np.ndarray, "m"], Float[np.ndarray, "m"]]:
-    """Coverage (rising to 1), accuracy of what is covered, and the threshold that covers it.
-
-    One point a distinct confidence: samples with confidence >= threshold are covered.
-    """
-    order = np.argsort(-np.asarray(confidence, np.float64), kind="stable")
-    sorted_confidence = np.asarray(confidence, np.float64)[order]
-    last = np.flatnonzero(np.append(np.diff(sorted_confidence) < 0, len(order) > 0))
-    covered = last + 1.0
-    right = np.cumsum(np.asarray(correct, np.float64)[order])[last]
-    return covered / max(len(order), 1), right / covered, sorted_confidence[last]
-
-
 def aurc(confidence: Float[np.ndarray, "n"], loss: Float[np.ndarray, "n"]) -> float:
     """Area under the risk-coverage curve (Geifman et al., ICLR 2019); lower is better.
 

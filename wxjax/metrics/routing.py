@@ -15,11 +15,6 @@ def accuracy(route: Int[np.ndarray, "n"], truth: Int[np.ndarray, "n"]) -> float:
     return float((route == truth)[known].mean()) if known.any() else float("nan")
 
 
-def oracle_gap(actual: Float[np.ndarray, "n"], oracle: Float[np.ndarray, "n"]) -> float:
-    """Mean of oracle - actual, in the score's unit (dB for PSNR): what better routing could add."""
-    return float(np.mean(np.asarray(oracle, np.float64) - actual))
-
-
 def nearness(actual: float, dense: float, oracle: float) -> float:
     """(actual - dense) / (oracle - dense): 1 is the Oracle, 0 no better than the dense model.
 

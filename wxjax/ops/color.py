@@ -35,16 +35,6 @@ def luma(image: Float[Array, "*b 3"]) -> Float[Array, "*b 1"]:
     return (image * jnp.asarray(LUMA_601, image.dtype)).sum(-1, keepdims=True)
 
 
-def y_channel(image: Float[Array, "*b 3"]) -> Float[Array, "*b 1"]:
-    """The Y of restoration tables: BT.601, 16/255 for black to 235/255 for white.
-
-    Y = (65.481 R + 128.553 G + 24.966 B + 16) / 255, not rounded (MATLAB rounds a uint8 input).
-    A grey error e becomes 219/255 e, which alone lifts PSNR by 1.32 dB.
-    """
-    scaled = (image * jnp.asarray(STUDIO_601, image.dtype)).sum(-1, keepdims=True)
-    return scaled + jnp.asarray(16 / 255, image.dtype)
-
-
 def round_to_8bit(image: Float[Array, "*b"]) -> Float[Array, "*b"]:
     """What `image` is after a trip through an 8-bit file, still as numbers in [0, 1].
 

@@ -103,22 +103,6 @@ def difference_of_gaussians(
     return blur(x, sigma) - blur(x, ratio * sigma)
 
 
-def dark_channel(image: Float[Array, "*b h w c"], size: int = 15) -> Float[Array, "*b h w 1"]:
-    """Minimum over channels and a size x size window (He et al., CVPR 2009, eq. 5).
-
-    Near 0 on clear outdoor pictures, near the airlight under haze. Windows are cut
-    off at the border.
-
-    Args:
-      size: odd side of the window in pixels.
-    """
-    dark = image.min(-1, keepdims=True)
-    window = [1] * (dark.ndim - 3) + [size, size, 1]
-    return jax.lax.reduce_window(
-        dark, np.array(np.inf, dark.dtype), jax.lax.min, window, [1] * dark.ndim, "SAME"
-    )
-
-
 def structure_tensor(
     x: Float[Array, "*b h w c"], sigma: float | None = None
 ) -> tuple[Float[Array, "*b h w"], Float[Array, "*b h w"], Float[Array, "*b h w"]]:

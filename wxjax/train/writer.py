@@ -1,9 +1,8 @@
-"""Numbers, pictures and texts of a run: TensorBoard event files and metrics.jsonl.
+"""Numbers of a run: TensorBoard event files and metrics.jsonl.
 
 The method names are those of clu.metric_writers, which imports TensorFlow and so is not used.
 """
 
-import io
 import json
 import math
 import os
@@ -12,13 +11,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboard.compat.proto.tensor_pb2 import TensorProto
-from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from wxjax import files
@@ -47,30 +41,6 @@ class SummaryWriter:
         """One number a name."""
         self._add(step, [Summary.Value(tag=k, simple_value=float(v)) for k, v in scalars.items()])
 
-    def write_images(self, step: int, images: Mapping[str, Any]) -> None:
-        """Pictures [h w c] or [b h w c] (one entry each), uint8 or float in [0, 1]; c 1 or 3."""
-        values = []
-        for name, stack in images.items():
-            stack = np.asarray(stack)
-            for number, image in enumerate(stack if stack.ndim == 4 else stack[None]):
-                tag = f"{name}/{number}" if stack.ndim == 4 else name
-                values.append(Summary.Value(tag=tag, image=_picture(image)))
-        self._add(step, values)
-
-    def write_texts(self, step: int, texts: Mapping[str, str]) -> None:
-        """Markdown for TensorBoard's text page."""
-        plugin = SummaryMetadata.PluginData(plugin_name="text")
-        shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
-        values = [
-            Summary.Value(
-                tag=name,
-                metadata=SummaryMetadata(plugin_data=plugin),
-                tensor=TensorProto(dtype=DT_STRING, string_val=[text.encode()], tensor_shape=shape),
-            )
-            for name, text in texts.items()
-        ]
-        self._add(step, values)
-
     def flush(self) -> None:
         self._file.flush()
 
@@ -82,17 +52,6 @@ class SummaryWriter:
 
     def __exit__(self, *_) -> None:
         self.close()
-
-
-def _picture(image: np.ndarray) -> Summary.Image:
-    if image.dtype != np.uint8:
-        image = np.rint(np.clip(np.nan_to_num(image), 0, 1) * 255).astype(np.uint8)
-    height, width, channels = image.shape
-    png = io.BytesIO()
-    Image.fromarray(image.squeeze(-1) if channels == 1 else image).save(png, "PNG")
-    return Summary.Image(
-        height=height, width=width, colorspace=channels, encoded_image_string=png.getvalue()
-    )
 
 
 class RunWriter(SummaryWriter):

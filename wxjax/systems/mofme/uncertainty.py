@@ -54,13 +54,6 @@ def probit(logits: Float[Array, "m *b k"]) -> Float[Array, "*b k"]:
     return logits.mean(0) / jnp.sqrt(1 + jnp.pi / 8 * variance)
 
 
-def dropout_variance(
-    x: Float[Array, "*b d"], kernel: Float[Array, "d k"], rate: float
-) -> Float[Array, "*b k"]:
-    """Variance of a linear router's logits under dropout: what many samples tend to."""
-    return rate / (1 - rate) * (x**2) @ (kernel**2)
-
-
 def code_weights(
     logits: Float[Array, "m *b k"], count: int
 ) -> dict[str, Float[Array, "*b k"] | Float[Array, "m *b k"] | Float[Array, "*b k k"]]:

@@ -69,11 +69,6 @@ def octaves(height: int, width: int) -> int:
     return max(1, math.ceil(math.log2(max(height, width) / 8)))
 
 
-def place_size(model: Any, height: int, width: int) -> int:
-    count = model.xy_harmonics or octaves(height, width)
-    return 4 * count + 2 * model.xy_include_input
-
-
 def place(model: Any, xy: Float[Array, "*n 2"], height: int, width: int) -> Float[Array, "*n k"]:
     """The code of places, x and y in [-1, 1] at pixel centres.
 
