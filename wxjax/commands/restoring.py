@@ -4,6 +4,7 @@ A flag more: add a `Flag` to RESTORE below. What only some systems take (`part=T
 through `RestoreOptions` to the system, which names the flag in its `SYSTEM.flags`.
 """
 
+import functools
 import pathlib
 import sys
 
@@ -20,6 +21,9 @@ from wxjax.command import (
     Flag,
 )
 
+# The names of `data/encoders.py: CODECS`, which a test compares: importing it costs a second.
+CODECS = ("h264", "hevc", "vp9", "av1", "prores", "ffv1", "magicyuv", "png", "qtrle", "v210")
+CODECS += ("v410", "r210")
 MODEL = Flag("model", "a shipped model, or a folder from train or convert", value="NAME|DIR")
 
 
@@ -29,11 +33,15 @@ def restore(call: Call) -> None:
     file is listed and the rest goes on (exit code 1); run again, only what is missing
     or changed is done.
 
-    Films (.mp4 .m4v .mov .mkv .webm) frame by frame, times, depth, colour tags and sound
-    kept; with a video network (configs/mofme_video.py) each frame sees the one restored
-    before, if that was worth it on the run's own clips, and a folder is the frames of one
-    film. Killed, a film goes on from its last complete segment. --noreference restores
-    frame by frame, --reference never does, --noscene-reset keeps the reference over a cut.
+    Films (.mp4 .mov .mkv .webm, and .avi .mts .wmv and more as .mkv; docs/files_films.md), by
+    name or in folders, frame by frame: times, depth, colour tags, every sound, subtitles,
+    chapters and titles kept, lossless films lossless, or --codec=h264 hevc vp9 av1 prores ffv1;
+    what is lost is said. A film that is cut off or damaged is restored as far as it goes, and
+    said (exit code 1). With a video network (configs/mofme_video.py) each frame sees the one
+    restored before, if that was worth it on the run's own clips, and the pictures of a folder
+    are the frames of one film. Killed, a film goes on from its last complete segment.
+    --noreference restores frame by frame, --reference never does, --noscene-reset keeps the
+    reference over a cut.
 
     With an infrared model (configs/irsr.py) frames come out four times as large, 16-bit ones
     at 16 bits, grey ones grey; the network works on brightness, colours are interpolated.
@@ -55,14 +63,17 @@ def restore(call: Call) -> None:
         raise errors.InputError("restore: expected files or folders, for example photo.jpg.")
     out = pathlib.Path(call.flags.out or "restored")
     model = Model(call)
-    films = [name for name in call.arguments if video.is_film(name) or model.is_film(name)]
-    pictures = [name for name in call.arguments if name not in films]
+    films, pictures = video.split(call.arguments, out, model.remembers())
     reports = []
+    if films and pictures and model.enlarges() and not any(map(video.is_film, films)):
+        print(f"left out: films in {films[0]!r}: this model enlarges pictures", file=sys.stderr)
+        films = []
     if films:
         from wxjax.report import film
 
         stream, about = model.film(films[0])
         options = dict(settings=about, overwrite=call.flags.overwrite, plot=film.draw)
+        options |= dict(codec=call.flags.codec, frames=model.remembers())
         reports.append(video.restore(films, out, stream, **options))
     if pictures:
         restorer, about = model.restorer()
@@ -96,11 +107,15 @@ class Model:
             reset_every=call.flags["reset-every"].value,
         )
 
-    def is_film(self, name: str) -> bool:
-        """Whether a folder is the frames of one film, which is so where frames are remembered."""
-        remembers = not self.identity and systems.load(self.config.system).film is not None
-        return remembers and pathlib.Path(name).is_dir()
+    def remembers(self) -> bool:
+        """Whether frames are remembered: the pictures of a folder are the frames of one film."""
+        return not self.identity and systems.load(self.config.system).film is not None
 
+    def enlarges(self) -> bool:
+        """Whether what is restored has more pixels than what came in."""
+        return not self.remembers() and getattr(self.restorer()[0], "scale", 1) > 1
+
+    @functools.cache  # noqa: B019  one model a run
     def restorer(self):
         """One float32 picture after the other, and settings for the records."""
         from wxjax.restore import photo
@@ -117,7 +132,7 @@ class Model:
         if not self.identity and (make := systems.load(self.config.system).film):
             return make(self.config, self.workdir, self.options)
         restorer, about = self.restorer()
-        if getattr(restorer, "scale", 1) > 1:
+        if self.enlarges():
             raise errors.InputError(
                 f"restore: {name!r} is a film; this model enlarges pictures. Save its frames first."
             )
@@ -149,6 +164,8 @@ RESTORE = Command(
         Flag("strength", "0 leaves a picture as it is, 1 (default) restores it", float, 1.0,
              part=True),
         WORKDIR, OVERWRITE, MEMORY, DEVICES, TILE_MODE,
+        Flag("codec", "films: codec of the pictures (auto: what suits the source)", str, "auto",
+             choices=("auto", *CODECS)),
         Flag("reference", "films: remember the frame before (default as the run found)", bool,
              part=True),
         Flag("scene-reset", "films: forget it where a scene is cut (default)", bool, True,
@@ -160,7 +177,7 @@ RESTORE = Command(
 
 
 def plan(call: Call) -> None:
-    """Says what restoring a picture will take in memory and time, before it is read; and how:
+    """Says what restoring a picture, or a frame of a film, takes in memory and time; and how:
     tiles at a time, encoder maps kept or computed again. --memory is the most that the
     process may hold; restore obeys the same flag. With --config, for a network that is not
     trained yet.

@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from wxjax import errors, systems
-from wxjax.data import images
+from wxjax.data import images, video
 from wxjax.evaluate import averaging, plan, runner
 from wxjax.task import Task
 
@@ -52,9 +52,17 @@ def blank(config: ConfigDict) -> tuple[Task, Any]:
     return task, jax.tree.map(draw, shapes)
 
 
+def measured(path: str) -> tuple[int, int, bool]:
+    """Width, height and whether 8 bits are enough, of a picture by its header, or of a film."""
+    if path.lower().endswith(video.SUFFIXES):
+        about = video.info(path)
+        return about.width, about.height, about.bits <= 8
+    return *images.size(path), images.eight_bits(path)
+
+
 def plans(run: Callable, paths: Sequence[str]) -> list[plan.Plan]:
-    """What every picture will take through `run` (of `program`), by its header alone."""
-    found = [(*images.size(path), images.eight_bits(path)) for path in paths]
+    """What every picture, or frame of a film, will take through `run` (of `program`)."""
+    found = [measured(path) for path in paths]
     if not isinstance(run, plan.Restorer):
         raise errors.InputError("plan: this system restores whole pictures only.")
     return [

@@ -128,6 +128,7 @@ def restorer(
         return restored, info
 
     restore.takes_uint8 = program.takes_uint8
+    restore.fit = getattr(program, "fit", None)
     return restore, {
         "model": "MoE-I",
         **single.record(config, workdir, about),

@@ -86,14 +86,19 @@ def _once(items: list[Item]) -> list[Item]:
     return list({(item.source.resolve(), item.relative): item for item in items}.values())
 
 
-def check(items: Sequence[Item], inputs: Sequence[Path], out: pathlib.Path) -> None:
+def check(
+    items: Sequence[Item], inputs: Sequence[Path], out: pathlib.Path, *, anywhere: bool = False
+) -> None:
     """Makes the output folder and refuses a job that would overwrite inputs or itself.
+
+    With `anywhere`, names that differ in letter case or Unicode form only are refused on every
+    disk, for the next one that the outputs are copied to may not tell them apart.
 
     Raises:
       InputError: where `out` cannot be written, is an input folder, would receive a file
         over an input, or two inputs would get one output name.
     """
-    alike = _probe(out)
+    alike = _probe(out) or anywhere
     home = out.resolve()
     cure = "Choose another output folder."
     if any(pathlib.Path(path).resolve() == home for path in inputs):
