@@ -251,9 +251,17 @@ def encode(picture: Picture) -> bytes:
         raise errors.InputError(f"cannot encode {picture.name!r}: {error}.") from error
 
 
-def write(path: os.PathLike | str, picture: Picture) -> None:
-    """Writes the picture under its final name only when complete; raises InputError."""
+def write(path: os.PathLike | str, picture: Picture) -> pathlib.Path:
+    """Writes the picture under its final name only when complete; raises InputError.
+
+    Returns:
+      The name: `path`, with another ending where a kind is read here and not written.
+    """
+    path = pathlib.Path(path)
+    if picture.written_as != picture.format and not picture.target:
+        path = path.with_suffix(kinds.NAMED[picture.written_as].suffixes[0])
     files.write_bytes(path, encode(picture))
+    return path
 
 
 def aimed(picture: Picture, target: str) -> Picture:

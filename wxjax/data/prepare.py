@@ -83,6 +83,7 @@ def prepare(
         "misaligned": misaligned,
         "leaks": leaks,
         "failures": failures,
+        "left_out": layouts.left_out(root),
     }
     files.write_json(out / "audit.json", report)
     _refuse(report, out, on_leak)

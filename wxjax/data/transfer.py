@@ -28,6 +28,11 @@ def target(word: str) -> str:
     return found
 
 
+def writes(name: str) -> bool:
+    """Whether a kind of this name is written here."""
+    return name in kinds.NAMED and bool(kinds.NAMED[name].depths)
+
+
 def suffix(source_suffix: str, word: str) -> str:
     """The ending of the output for a source with an ending, under a word of --format."""
     own = kinds.SUFFIXES[source_suffix.lower()]
