@@ -78,13 +78,21 @@ def _tags(picture: "Picture", kind: kinds.Kind) -> Metadata:
         b"Exif\0\0"
     )
     profile = b""
-    if kind.profile and picture.layout != "cmyk":
+    if kind.profile and picture.layout != "cmyk" and not _as_srgb(picture, kind):
         given = picture.source, picture.header, picture.layout, picture.page
         profile = colour.icc(picture.format, *given)
     elif kind.profile and "cmyk" in kind.layouts:
         profile = tags.icc
     linear = picture.header.linear and _FLOAT in kind.depths
     return Metadata(block, settle.xmp(tags.xmp, change), profile, (), linear)
+
+
+def _as_srgb(picture: "Picture", kind: kinds.Kind) -> bool:
+    """Whether colours leave their space: no profile is held, or 8 bits of linear light."""
+    if picture.space is None:
+        return False
+    linear = picture.header.cicp is not None and picture.header.cicp[1] == spaces.LINEAR
+    return not kind.profile or linear and kind.depths == (kinds.EIGHT,)
 
 
 def _fitted(picture: "Picture", kind: kinds.Kind) -> tuple[Samples, Layout, list[str]]:
@@ -96,6 +104,7 @@ def _fitted(picture: "Picture", kind: kinds.Kind) -> tuple[Samples, Layout, list
             return pixels, layout, said
         said.append("CMYK written as RGB")
         unit, alpha, layout = shown.to_rgb(picture), None, "rgb"
+        unit = spaces.decode(unit) if kind.name == "OpenEXR" else unit
     else:
         unit, alpha = shown._own(picture)
         unit, words = _coloured(picture, kind, unit)
@@ -140,7 +149,7 @@ def _coloured(
     if (low, high) != (0.0, 1.0) and not (floats and kind.name != "OpenEXR"):
         unit = (np.nan_to_num(unit, nan=low, posinf=high, neginf=low) - low) / (high - low)
         said.append(f"values from {low:.6g} to {high:.6g} written as 0 to full")
-    if picture.space is not None and not kind.profile:
+    if _as_srgb(picture, kind):
         unit = shown.to_srgb(picture, unit)
         said.append("colours converted to sRGB")
     if kind.name == "OpenEXR":

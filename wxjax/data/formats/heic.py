@@ -58,7 +58,7 @@ def decode(data: bytes) -> tuple[Samples, Layout]:
     """8-bit samples, or 10- and 12-bit ones stretched to 16; upright."""
     found = _open(data)
     try:
-        pixels = np.asarray(found)
+        pixels = np.array(found)  # a copy: the decoder's memory goes with `found`
     except (ValueError, EOFError, SyntaxError, RuntimeError, OSError) as error:
         raise Broken(f"damaged ({str(error).splitlines()[0].rstrip('.')})") from error
     pixels = pixels.reshape(*pixels.shape[:2], -1)

@@ -111,20 +111,18 @@ class Tga(_Plain):
 
 
 class Qoi(_Plain):
-    """The Quite OK Image format."""
+    """The Quite OK Image format; its mark of linear light is informative only, and kept."""
 
     @staticmethod
     def header(data: bytes) -> Header:
         if len(data) < 14:
             raise Broken("the file is cut off")
-        width, height, channels, linear = struct.unpack_from(">IIBB", data, 4)
+        width, height, channels = struct.unpack_from(">IIB", data, 4)
         if not width or not height or channels not in (3, 4):
             raise Broken(f"impossible header ({width}x{height}, {channels} channels)")
         if not data.endswith(b"\0" * 7 + b"\1"):
             raise Broken("the file is cut off")
-        cicp = (1, 8) if linear == 1 else None
-        mode = "8-bit RGB" + "+alpha" * (channels == 4)
-        return Header(width, height, mode, 8, 1, (), (), None, cicp)
+        return Header(width, height, "8-bit RGB" + "+alpha" * (channels == 4), 8)
 
     @staticmethod
     def decode(data: bytes) -> tuple[Samples, Layout]:
