@@ -251,6 +251,9 @@ def test_sizes_follow_an_enlargement_in_every_container():
         for orientation in (1, 6):
             tags = samples.exif(orientation)
             data = samples.pillow(PHOTO, container, exif=tags, xmp=packet)
+            if container == "PNG":
+                text = samples.chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet)
+                data = data[:33] + text + data[33:]
             fresh = images.encode(larger(images.decode(data, "small")))
             with Image.open(io.BytesIO(fresh)) as seen:
                 inner = seen.getexif().get_ifd(0x8769)

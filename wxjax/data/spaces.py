@@ -12,7 +12,8 @@ import imagecodecs
 import numpy as np
 from jaxtyping import Float32
 
-Colours = Float32[np.ndarray, "h w c"]
+Own = Float32[np.ndarray, "h w c"]
+SRGB_COLOURS = Float32[np.ndarray, "h w 3"]
 D65 = (0.3127, 0.3290)
 # Numbers of H.273: primaries as x, y of red, green, blue; the white is D65.
 PRIMARIES = {
@@ -37,13 +38,13 @@ class Space(NamedTuple):
     icc: bytes
     grey: bool = False
 
-    def to_srgb(self, colour: Colours) -> Colours:
+    def to_srgb(self, colour: Own) -> SRGB_COLOURS:
         """Own values `[h w c]` as sRGB `[h w 3]`, unbounded."""
         if self.grey:
             return _transform(colour[..., 0], self.icc, _srgb(), "gray", "rgb")
         return _transform(colour, self.icc, _srgb(), "rgb", "rgb")
 
-    def from_srgb(self, rgb: Colours) -> Colours:
+    def from_srgb(self, rgb: SRGB_COLOURS) -> Own:
         """sRGB `[h w 3]` as own values `[h w c]`, unbounded."""
         if self.grey:
             return _transform(rgb, _srgb(), self.icc, "rgb", "gray")[..., None]
