@@ -111,8 +111,13 @@ class Model:
 
         if self.identity:
             return photo.identity, {"model": "identity"}
-        make = systems.part(self.config.system, "restorer", "restores no pictures")
-        return make(self.config, self.workdir, self.options)
+        from wxjax.recipes import pictures
+
+        part = systems.part(self.config.system, "restorer", "restores no pictures")
+        make = lambda config: part(config, self.workdir, self.options)
+        restorer, about = make(self.config)
+        restorer.exact = pictures.in_float32(make, self.config)
+        return restorer, about
 
     def film(self, name: str):
         """What restores films, and settings: the system's own stream, else frame by frame."""

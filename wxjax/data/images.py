@@ -20,7 +20,6 @@ from wxjax import errors, files
 from wxjax.data import colour, shown, transfer
 from wxjax.data.formats import kinds, tiff, webp
 from wxjax.data.formats.container import Broken, Change, Header, Layout, Samples, turn
-from wxjax.data.shown import NotFinite as NotFinite
 from wxjax.data.shown import enlarged as enlarged
 from wxjax.data.shown import to_bytes as to_bytes
 from wxjax.data.shown import to_rgb as to_rgb

@@ -141,14 +141,10 @@ def with_bytes(picture: "Picture", restored: UInt8[np.ndarray, "h w 3"]) -> "Pic
     return dataclasses.replace(picture, pixels=restored, changed=changed)
 
 
-class NotFinite(errors.InputError):
-    """A model's answer holds values that are NaN or infinite."""
-
-
 def check_finite(name: str, restored: np.ndarray) -> None:
     if not np.isfinite(restored).all():
         bad = int((~np.isfinite(restored)).sum())
-        raise NotFinite(
+        raise errors.NotFinite(
             f"{name!r}: the restored picture has {bad} values that are NaN or infinite. "
             "Check the weights, or compute in float32."
         )

@@ -214,7 +214,7 @@ def _restored(picture: images.Picture, restorer: Restorer) -> tuple[images.Pictu
         )
     try:
         return _answered(picture, restorer)
-    except images.NotFinite:
+    except errors.NotFinite:
         if getattr(restorer, "exact", None) is None:
             raise
     found, info = _answered(picture, restorer.exact())

@@ -20,7 +20,7 @@ SYSTEM = System(
     import_state={"resshift": RESSHIFT, "difiisr": RESSHIFT},
     flags={
         "evaluate": ("data",),
-        "restore": ("tile-mode",),
+        "restore": ("memory", "tile-mode"),
         "bench": ("size", "repeats", "tile-mode"),
     },
     weights={"losses.image": Late("wxjax.losses.terms:NAMES")},
