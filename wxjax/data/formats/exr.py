@@ -3,7 +3,12 @@
 One part of scan lines or tiles with channels Y or R, G, B, and A beside them.
 """
 
+import contextlib
 import io
+import os
+import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +21,7 @@ try:
 except ImportError:  # no wheel for this machine
     OpenEXR = None
 
+_LOCK = threading.Lock()
 AVAILABLE = OpenEXR is not None
 SIGNATURE = b"\x76\x2f\x31\x01"
 _SHAPES = {  # channels -> layout, alpha premultiplied by the format's own rule
@@ -32,9 +38,30 @@ def recognise(data: bytes) -> bool:
     return data.startswith(SIGNATURE)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[io.StringIO]:
+    """What the library prints of damage, which is no line of this program's."""
+    said = io.StringIO()
+    with _LOCK, contextlib.redirect_stdout(said), open(os.devnull, "wb") as nowhere:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 def _open(data: bytes, *, head: bool) -> Any:
     try:
-        file = OpenEXR.File(io.BytesIO(data), separate_channels=True, header_only=head)
+        with _quiet() as said:
+            file = OpenEXR.File(io.BytesIO(data), separate_channels=True, header_only=head)
+        if "Exception raised" in said.getvalue():
+            reason = said.getvalue().strip().splitlines()[-1].partition(" - ")[2]
+            raise Broken(f"damaged ({reason})")
+    except Broken:
+        raise
     except (RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise Broken(f"damaged ({reason})") from error

@@ -169,7 +169,7 @@ def encode(data: bytes, pixels: Samples, layout: Layout, change: Change) -> byte
     return encode_pages(data, [(pixels, layout, change)])
 
 
-def encode_pages(data: bytes, found: Sequence[tuple[Samples, Layout, Change]]) -> bytes:
+def encode_pages(data: bytes, found: Sequence[tuple[np.ndarray, Layout, Change]]) -> bytes:
     """A TIFF of as many pages as `data` has, each with its own tags."""
     sheet = Sheet(exif.first(data)[0])
     fields = [_one(sheet, data, _page(data, i), *part) for i, part in enumerate(found)]
