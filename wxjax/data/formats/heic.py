@@ -29,8 +29,8 @@ def recognise(data: bytes) -> bool:
 
 def _open(data: bytes) -> Any:
     kinds = {kind for kind, _, _ in isobmff.boxes(data, 0, len(data))}
-    if b"moov" in kinds and b"meta" not in kinds:
-        raise Broken("a sequence of pictures; expected a still one. " + FILM)
+    if b"moov" in kinds:
+        raise Broken("animated; expected a still picture. " + FILM)
     try:
         return pi_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     except (ValueError, EOFError, SyntaxError, RuntimeError) as error:
@@ -45,6 +45,9 @@ def header(data: bytes) -> Header:
     if len(found) > 1:
         notices.append(f"holds {len(found)} pictures: the primary one only")
         costs.append("further pictures left out")
+    kinds = {kind for kind, _, _ in isobmff.boxes(data, 0, len(data))}
+    if b"mpvd" in kinds:
+        costs.append("film of a motion photo left out")
     if any(kind not in _ALPHA for kind in isobmff.say(data).aux):
         costs.append("gain map or depth left out: of the picture before")
     mode = f"{bits}-bit {'grey' if found.mode.startswith('L') else 'RGB'}"

@@ -189,7 +189,7 @@ def read_frames(found: dict[pathlib.Path, float]) -> np.ndarray:
     """
     frames, first = [], None
     for path in found:
-        picture = np.rint(images.to_rgb(images.read(path)) * 255).astype(np.uint8)
+        picture = np.rint(images.to_rgb(images.single(images.read(path))) * 255).astype(np.uint8)
         if first is not None and picture.shape != frames[0].shape:
             sizes = ["x".join(map(str, f.shape[1::-1])) for f in (picture, frames[0])]
             rule = f"expected the size of {first.name}, {sizes[1]}: one view that does not move"
