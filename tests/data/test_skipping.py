@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from wxjax import errors
-from wxjax.data import identities, pipeline, skipping
+from wxjax.data import pipeline, skipping
+from wxjax.systems.reid.data import identities
 
 
 class Source:

@@ -101,3 +101,10 @@ def test_a_result_that_is_not_finite_is_of_its_own_kind():
     inner = bounded.Restorer(task(), {"gain": np.float32(np.nan)}, TILES)
     with pytest.raises(errors.NotFinite):
         inner._pieces(picture(), *pieces(inner, 4))
+
+
+def test_a_plan_says_what_a_picture_takes_without_running_it():
+    made = bounded.Restorer(task(4), {"gain": np.float32(1)}, TILES).plan(61, 83, np.uint8)
+    assert made.size == (61, 83) and made.tiles == 35 and 1 <= made.batch <= made.tiles
+    assert made.fixed > 16 * 61 * 83 * 3 * 4 and made.each > 0
+    assert any("tiles at a time" in line for line in made.lines("a.png"))

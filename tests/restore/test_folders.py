@@ -13,9 +13,11 @@ from PIL import Image
 
 from tests.data import heic, more_samples, samples
 from wxjax import errors
-from wxjax.data import frames, gallery, images, layouts, passed
+from wxjax.data import images, layouts, passed
 from wxjax.data.formats.kinds import SUFFIXES
 from wxjax.restore import listing, photo
+from wxjax.systems.irsr.data import frames
+from wxjax.systems.reid.data import gallery
 
 BOTH = samples.ALL | more_samples.ALL
 
@@ -214,9 +216,10 @@ def test_bands_of_every_ending_are_read_and_a_full_one_is_never_absent(tmp_path)
 
 
 def test_every_reader_takes_its_endings_from_one_table():
-    from wxjax.data import daytime, identity_layouts
+    from wxjax.systems.reid.data import layouts as identity_layouts
+    from wxjax.systems.tod.data import day
 
     for reader in (layouts.SUFFIXES, frames.SUFFIXES, identity_layouts.PICTURES, images.SUFFIXES,
-                   daytime.SUFFIXES):  # fmt: skip
+                   day.SUFFIXES):  # fmt: skip
         assert reader is SUFFIXES
     assert not set(passed.NOTES) & set(SUFFIXES)

@@ -5,7 +5,7 @@ some at a time, blended row by row on the host, fewer where memory runs out.
 """
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,6 +18,27 @@ from wxjax.ops.canvas import Canvas, Cover
 from wxjax.task import Task
 
 FEW = 8  # tiles that are not worth a plan
+
+
+class Plan(NamedTuple):
+    """What a picture takes: bytes held whatever is done, bytes a tile, and tiles at a time."""
+
+    size: tuple[int, int]  # height, width
+    tiles: int
+    fixed: int
+    each: int
+    batch: int
+
+    def lines(self, name: str) -> list[str]:
+        """For people."""
+        height, width = self.size
+        total, fixed = ((self.fixed + n * self.each) / 2**30 for n in (self.batch, 0))
+        return [
+            f"{name}: {width}x{height}, {self.tiles} tiles",
+            f"  memory {total:.2f} GiB: here and pixels {fixed:.2f}, {self.each / 2**20:.1f} MiB "
+            "a tile",
+            f"  way {self.batch} tiles at a time",
+        ]
 
 
 class Restorer(runner.Restorer):
@@ -78,13 +99,26 @@ class Restorer(runner.Restorer):
             self._programs[key] = self._predict.lower(self._variables, batch).compile()
         return self._programs[key]
 
-    def _fitting(self, cover: Cover, image: np.ndarray, extra: dict) -> int:
-        """Tiles at a time within the budget, by what a program for one tile needs."""
+    def plan(self, height: int, width: int, dtype: Any, channels: int = 3) -> Plan:
+        """What a picture of this size will take; runs nothing."""
+        cover = Cover(height, width, self._tiles["tile"], self._tiles["overlap"])
+        image = np.broadcast_to(np.zeros((), np.float32), (height, width, channels))
+        fixed, each = self._needs(cover, image, {})
+        batch = min(cover.count, self._fitting(cover, image, {}))
+        return Plan((height, width), cover.count, fixed, each, _bucket_within(batch))
+
+    def _needs(self, cover: Cover, image: np.ndarray, extra: dict) -> tuple[int, int]:
+        """Bytes besides the tiles, and bytes a tile, by what a program for one tile needs."""
         one = {**self._batch(image, cover, range(1), 1), **extra}
         each = max(1, plan.work(self._program(one), self._variables))
         s, channels = self._scale, image.shape[-1]
         band = 3 * s * s * cover.tile * cover.extent[1] * channels * 4
         fixed = plan.resident() + s * s * cover.height * cover.width * channels * 4 + band
+        return fixed, each
+
+    def _fitting(self, cover: Cover, image: np.ndarray, extra: dict) -> int:
+        """Tiles at a time within the budget."""
+        fixed, each = self._needs(cover, image, extra)
         room = (self._budget or plan.available()) - fixed
         if room < each:
             need, have = (fixed + each) / 2**30, (self._budget or plan.available()) / 2**30

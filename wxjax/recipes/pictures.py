@@ -79,10 +79,10 @@ def blank(config: ConfigDict) -> tuple[Task, Any]:
     return task, jax.tree.map(draw, shapes)
 
 
-def plans(run: Callable, paths: Sequence[str]) -> list[plan.Plan]:
+def plans(run: Callable, paths: Sequence[str]) -> list[Any]:
     """What every picture will take through `run` (of `program`), by its header alone."""
     found = [(*images.size(path), images.eight_bits(path)) for path in paths]
-    if not isinstance(run, plan.Restorer):
+    if not hasattr(run, "plan"):
         raise errors.InputError("plan: this system restores whole pictures only.")
     return [
         run.plan(height, width, np.uint8 if eight else np.float32) for width, height, eight in found

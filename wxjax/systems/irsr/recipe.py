@@ -260,6 +260,17 @@ def restorer(
     }
 
 
+def plan_pictures(
+    config: ConfigDict, workdir: pathlib.Path | None, options: RestoreOptions
+) -> bounded.Restorer:
+    """The network that plan asks what a picture takes."""
+    pictures.allow(config, options.memory, options.devices)
+    if workdir is None:
+        raise errors.InputError("plan: an infrared run is planned when trained: name its --model.")
+    _, task, variables, _ = system(workdir)
+    return bounded.Restorer(task, variables, config.tiles, config.tiles.get("memory", 0) or None)
+
+
 def check_degradation(enlargers: Mapping[str, Enlarger], source: Any) -> list[str]:
     """Warns where frames were not made small the way that a run was trained on."""
     names = set()

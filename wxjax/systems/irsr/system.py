@@ -16,11 +16,13 @@ SYSTEM = System(
     report=Late("wxjax.systems.irsr.report:build"),
     results="frames.json",
     restorer=Late("wxjax.systems.irsr.recipe:restorer"),
+    plan=Late("wxjax.systems.irsr.recipe:plan_pictures"),
     bench=Late("wxjax.recipes.weather:bench"),
     import_state={"resshift": RESSHIFT, "difiisr": RESSHIFT},
     flags={
         "evaluate": ("data",),
         "restore": ("memory", "tile-mode"),
+        "plan": ("memory", "tile-mode"),
         "bench": ("size", "repeats", "tile-mode"),
     },
     weights={"losses.image": Late("wxjax.losses.terms:NAMES")},
