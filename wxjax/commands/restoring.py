@@ -28,10 +28,11 @@ MODEL = Flag("model", "a shipped model, or a folder from train or convert", valu
 
 
 def restore(call: Call) -> None:
-    """Cleans photographs: JPEG, PNG, TIFF, WebP in, the same kind out, with profile, EXIF,
-    depth and alpha kept, and a JSON record beside each. Folders are mirrored; a broken
-    file is listed and the rest goes on (exit code 1); run again, only what is missing
-    or changed is done.
+    """Cleans photographs: JPEG, PNG, TIFF, WebP, AVIF, JPEG XL, EXR, BMP, PNM, TGA and QOI in,
+    the same kind out, with colours, EXIF, depth and alpha kept, and a JSON record beside
+    each; HEIC becomes JPEG, JPEG 2000 and GIF become PNG, or --format says (docs/files.md).
+    Folders are mirrored; what is left out or lost is said, a broken file is listed and the
+    rest goes on (exit code 1); run again, only what is missing or changed is done.
 
     Films (.mp4 .mov .mkv .webm, and .avi .mts .wmv and more as .mkv; docs/files_films.md), by
     name or in folders, frame by frame: times, depth, colour tags, every sound, subtitles,
@@ -55,13 +56,16 @@ def restore(call: Call) -> None:
       wxjax restore holiday/ --out=restored --tile-mode=average  no lattice on skies, 4x the time
       wxjax restore holiday/ --out=restored --model=dehazexl    a folder from `wxjax convert`
       wxjax restore holiday/ --out=copy --model=identity
+      wxjax restore IMG_0001.HEIC --out=restored --format=png    or tiff, avif, jxl, webp, exr ...
       wxjax restore mosaic.tif --out=restored --memory=8GiB     any size, within the memory
     """
-    from wxjax.restore import photo, video
+    from wxjax.data.video import SUFFIXES as FILMS
+    from wxjax.restore import listing, photo, video
 
     if not call.arguments:
         raise errors.InputError("restore: expected files or folders, for example photo.jpg.")
     out = pathlib.Path(call.flags.out or "restored")
+    most = listing.most_pixels(call.flags["max-pixels"].value)
     model = Model(call)
     films, pictures = video.split(call.arguments, out, model.remembers())
     reports = []
@@ -78,7 +82,10 @@ def restore(call: Call) -> None:
     if pictures:
         restorer, about = model.restorer()
         options = dict(settings=about, overwrite=call.flags.overwrite)
+        options |= dict(format=call.flags.format or "", max_pixels=most)
         reports.append(photo.restore(pictures, out, restorer, **options))
+    if line := listing.left_out(call.arguments, besides=out, also=FILMS):
+        print(line, file=sys.stderr)
     if any(report.failed for report in reports):
         # 2 where nothing at all could be done, 1 where the rest went well
         sys.exit(1 if any(report.done or report.skipped for report in reports) else 2)
@@ -122,8 +129,13 @@ class Model:
 
         if self.identity:
             return photo.identity, {"model": "identity"}
-        make = systems.part(self.config.system, "restorer", "restores no pictures")
-        return make(self.config, self.workdir, self.options)
+        from wxjax.recipes import pictures
+
+        part = systems.part(self.config.system, "restorer", "restores no pictures")
+        make = lambda config: part(config, self.workdir, self.options)
+        restorer, about = make(self.config)
+        restorer.exact = pictures.in_float32(make, self.config)
+        return restorer, about
 
     def film(self, name: str):
         """What restores films, and settings: the system's own stream, else frame by frame."""
@@ -166,6 +178,8 @@ RESTORE = Command(
         WORKDIR, OVERWRITE, MEMORY, DEVICES, TILE_MODE,
         Flag("codec", "films: codec of the pictures (auto: what suits the source)", str, "auto",
              choices=("auto", *CODECS)),
+        Flag("format", "the kind of file to write (default the source's own)", value="KIND"),
+        Flag("max-pixels", "the largest picture that is read (default 400M)", value="400M"),
         Flag("reference", "films: remember the frame before (default as the run found)", bool,
              part=True),
         Flag("scene-reset", "films: forget it where a scene is cut (default)", bool, True,

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from wxjax import errors, files
 from wxjax.data import sources
-from wxjax.evaluate import breakdown, plan, summary
+from wxjax.evaluate import breakdown, summary
 from wxjax.nn import experts
 from wxjax.recipes import attribution, benchmark, evidence, pictures, single
 from wxjax.report import build
@@ -146,9 +146,7 @@ def blended(before: np.ndarray, after: np.ndarray, strength: float) -> np.ndarra
     return np.rint(mixed).astype(np.uint8) if after.dtype == np.uint8 else mixed
 
 
-def plan_pictures(
-    config: ConfigDict, workdir: pathlib.Path | None, options: RestoreOptions
-) -> plan.Restorer:
+def plan_pictures(config: ConfigDict, workdir: pathlib.Path | None, options: RestoreOptions) -> Any:
     """The network that plan asks, and no second copy of its weights, which would be counted."""
     pictures.allow(config, options.memory, options.devices)
     if workdir is None:

@@ -44,7 +44,7 @@ class Frames(Job):
 
     def frames(self):
         for number, path in enumerate(self.paths):
-            self.picture = images.read(path)
+            self.picture = images.single(images.read(path))
             pixels = images.to_bytes(self.picture)
             if pixels is None:
                 pixels = np.rint(images.to_rgb(self.picture) * 65535).astype(np.uint16)
