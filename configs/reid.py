@@ -109,7 +109,7 @@ def get_config(size: str = "default") -> ConfigDict:
     config.shrink = dict(ratios=(0.0, 0.1, 0.3, 0.5, 0.7), fine_tune=60)
     config.search = dict(configs=27, eta=3, steps=60, generations=2, children=4)
     config.evaluate = dict(
-        protocol="auto",  # camera or scene: what a true match must differ in
+        protocol="auto",  # camera, scene or self: what a true match must differ in
         neck="after",
         batch_size=32,
         chunk=256,

@@ -48,7 +48,7 @@ def get_config(size: str = "default") -> ConfigDict:
         derain=(0.05, 0.0, 0.50, 0.20, 0.0, 0.20, 0.05),
         desnow=(0.05, 0.0, 0.0, 0.0, 0.90, 0.0, 0.05),
         draws=dict(typical=0.6),  # see systems/weather/degrade.py: Draws
-        losses=dict(charbonnier=0.5, decibels=0.1),
+        losses=dict(charbonnier=1.0, decibels=0.03),
     )
     config.tiles = dict(
         tile=1024,
@@ -60,7 +60,7 @@ def get_config(size: str = "default") -> ConfigDict:
         batch_size=1,
     )
     config.router.update(leave=True, width=64, dropout=0.2, labels=0, prior=0.0)
-    config.router.update(labels_count=2_400, calibration_count=800, crop=256)
+    config.router.update(labels_count=1_600, calibration_count=800, crop=192)
     config.router.shares = (0.3, 0.2, 0.14, 0.08, 0.14, 0.1, 0.04)  # of KINDS
     config.router.start.count = 0
     config.stages.joint = common.training(
@@ -70,6 +70,14 @@ def get_config(size: str = "default") -> ConfigDict:
         checkpoint=dict(every_steps=250, keep=2),
         evaluate=dict(every_steps=0),
         optimizer=common.optimizer(learning_rate=1e-3, warmup_steps=200, schedule="constant"),
+    )
+    config.stages.anneal = common.training(
+        num_steps=1_000,
+        ema_decay=0.995,
+        log_every=50,
+        checkpoint=dict(every_steps=250, keep=2),
+        evaluate=dict(every_steps=0),
+        optimizer=common.optimizer(learning_rate=7e-4, warmup_steps=20),
     )
     if size == "tiny":
         config.model.update(region=32, dims=(8, 8), depths=(1, 1))
@@ -81,4 +89,6 @@ def get_config(size: str = "default") -> ConfigDict:
         config.stages.joint.update(num_steps=4, log_every=2)
         config.stages.joint.optimizer.warmup_steps = 1
         config.stages.joint.checkpoint.every_steps = 2
+        config.stages.anneal.update(num_steps=2, log_every=1)
+        config.stages.anneal.optimizer.warmup_steps = 1
     return config

@@ -112,7 +112,7 @@ def test_a_slip_on_the_command_line_is_one_line(words, message):
 def test_every_command_explains_itself_with_examples(command, capsys):
     main.run(["wxjax", command, "--help"])
     text = capsys.readouterr().out
-    assert text.startswith(f"wxjax {command} ") and "examples:\n  wxjax " in text
+    assert text.startswith(f"wxjax {command}") and "examples:\n  wxjax " in text
     assert all(flag.usage() in text for flag in commands.COMMANDS[command].flags)
     main.run(["wxjax", "help", command])
     assert capsys.readouterr().out == text

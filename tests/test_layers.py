@@ -5,7 +5,7 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).parents[1] / "wxjax"
 LAYERS = (
-    {"__init__", "errors", "files", "task", "mesh", "lock", "command", "migration"},
+    {"__init__", "errors", "files", "task", "mesh", "lock", "command", "migration", "models"},
     {"systems/__init__"},
     {"overrides", "settings"},
     {"ops"},

@@ -8,6 +8,10 @@ class InputError(ValueError):
     """A user's slip: the command line prints its one line and exits with 2, no traceback."""
 
 
+class NotFinite(InputError):
+    """A model's answer holds values that are NaN or infinite; float32 may help."""
+
+
 def bad(what: str, value: object, expected: str, cure: str = "") -> InputError:
     """For a value that breaks a rule.
 

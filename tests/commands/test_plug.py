@@ -77,8 +77,8 @@ REFUSED = {
     ("irsr", "attribute", "a.png", "--window=0,0,4"): "a run of irsr has no attribution maps",
     ("reid", "attribute", "a.png", "--window=0,0,4"): "a run of reid has no attribution maps",
     ("tod", "plan", "a.png"): "a run of tod restores whole pictures only",
-    ("irsr", "plan", "a.png"): "a run of irsr restores whole pictures only",
-    ("mofme", "plan", "a.png"): "a run of mofme restores whole pictures only",
+    ("mofme_video", "plan", "a.png"): "a run of mofme_video restores whole pictures only",
+    ("reid", "plan", "a.png"): "a run of reid restores whole pictures only",
     ("tod", "evaluate", "--data=pairs"): "evaluate: a run of tod takes no --data.",
     ("reid", "evaluate", "--data=pairs", "--degradation=rain"): "takes no --degradation",
     ("mofme_video", "evaluate", "--data=x", "--degradation=rain"): "takes no --degradation",
@@ -91,7 +91,7 @@ REFUSED = {
     ("reid", "restore", "a.png"): "a run of reid restores no pictures",
     ("tod", "restore", "a.png"): "a run of tod restores no pictures",
     ("moei", "restore", "a.png", "--noscene-reset"): "a run of moei takes no --scene-reset",
-    ("mofme", "restore", "a.png", "--memory=8GiB"): "a run of mofme takes no --memory",
+    ("mofme_video", "restore", "a.png", "--memory=8GiB"): "a run of mofme_video takes no --memory",
     ("irsr", "restore", "a.png", "--tile-mode=average"): "are not averaged",
     ("irsr", "restore", "a.mp4"): "this model enlarges pictures",
     ("tod", "search", "a.png", "--gallery=."): "a run of tod: search needs one of reid",
@@ -139,3 +139,14 @@ def test_a_config_that_is_refused_leaves_nothing_behind(words, message, tmp_path
     done = slip("--config=configs/" + words[0], *words[1:], "--workdir=run", cwd=tmp_path)
     one_line(done, message)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["mofme", "irsr"])
+def test_a_system_of_tiles_plans_and_keeps_to_a_budget(kind, tmp_path):
+    stored.copy(kind, tmp_path)
+    picture(tmp_path)
+    done = slip("plan", "a.png", f"--workdir={kind}", cwd=tmp_path)
+    assert done.returncode == 0 and "tiles at a time" in done.stdout, done.stderr
+    done = slip("restore", "a.png", "--out=o", f"--model={kind}", "--memory=1MiB", cwd=tmp_path)
+    assert done.returncode == 2 and "Allow more with --memory" in done.stderr
+    assert not (tmp_path / "o" / "a.png").exists()

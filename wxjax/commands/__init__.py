@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from wxjax import settings, systems
 from wxjax.command import Command
-from wxjax.commands import measuring, restoring, training
+from wxjax.commands import measuring, models, restoring, training
 
 COMMANDS: dict[str, Command] = {
     "restore": restoring.RESTORE,
     "plan": restoring.PLAN,
+    "models": models.MODELS,
     "attribute": measuring.ATTRIBUTE,
     "train": training.TRAIN,
     "evaluate": measuring.EVALUATE,

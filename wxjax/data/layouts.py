@@ -1,16 +1,18 @@
 """The field's usual folders, recognised by the names of their sub-folders."""
 
+import collections
 import dataclasses
 import os
 import pathlib
 import re
+import unicodedata
 from collections.abc import Callable
 
 from wxjax import errors
-from wxjax.data import records
+from wxjax.data import passed, records
+from wxjax.data.formats.kinds import SUFFIXES, note
 from wxjax.data.records import Record
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 _CLEAN = ("gt", "target", "clear", "clean", "groundtruth", "norain")
 
 
@@ -58,7 +60,7 @@ _WORDS = (  # "train" is not rain
 
 
 def pictures(folder: os.PathLike | str) -> dict[str, pathlib.Path]:
-    """Stem -> file, sorted by stem.
+    """Stem in Unicode's composed form (NFC) -> file, sorted by stem.
 
     Raises:
       InputError: where two pictures share a stem (a.png beside a.jpg).
@@ -66,13 +68,39 @@ def pictures(folder: os.PathLike | str) -> dict[str, pathlib.Path]:
     found: dict[str, pathlib.Path] = {}
     for path in sorted(pathlib.Path(folder).iterdir()):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in found:
+            stem = unicodedata.normalize("NFC", path.stem)
+            if stem in found:
                 raise errors.InputError(
-                    f"{folder}: {found[path.stem].name} and {path.name} share a stem; expected "
+                    f"{folder}: {found[stem].name} and {path.name} share a stem; expected "
                     "one picture a stem. Cure: remove or rename one."
                 )
-            found[path.stem] = path
-    return found
+            found[stem] = path
+    return dict(sorted(found.items()))
+
+
+def left_out(root: os.PathLike | str) -> collections.Counter[str]:
+    """Files in the folders of pairs that are no picture read here, and those in sub-folders.
+
+    By ending; pictures below a folder of pairs, which are not read, as `pictures in FOLDER`.
+    """
+    found: collections.Counter[str] = collections.Counter()
+    places = {
+        side
+        for folder in _folders(pathlib.Path(root), 3)
+        for _, raw, clean in _pairs(folder)
+        for side in (raw, clean)
+        if side is not None
+    }
+    for place in sorted(places):
+        for path in sorted(place.rglob("*")):
+            if not path.is_file() or any(p[0] == "." for p in path.relative_to(place).parts):
+                continue
+            suffix = path.suffix.lower()
+            if suffix not in SUFFIXES:
+                found[suffix or "without ending"] += suffix not in passed.NOTES
+            elif path.parent != place and path.parent not in places:
+                found[f"in {path.parent.relative_to(root).as_posix()}/"] += 1
+    return +found
 
 
 def scan(root: os.PathLike | str, *, leaks: str = "exclude") -> list[Record]:
@@ -108,10 +136,18 @@ def scan(root: os.PathLike | str, *, leaks: str = "exclude") -> list[Record]:
     if not found:
         raise errors.InputError(
             f"{root}: no pictures recognised; expected input/ with gt/ (or input/ alone), a "
-            "meta.jsonl, or one of the layouts in docs/data.md."
+            "meta.jsonl, or one of the layouts in docs/data.md, with pictures that end in "
+            f"{note()}." + _passed(root)
         )
+    passed.say(root, left_out(root))
     found = _distinct(found)
     return [row for row in found if leaks == "keep" or not known_leak(row)]
+
+
+def _passed(root: pathlib.Path) -> str:
+    """What lies there instead, where the folders are right."""
+    line = passed.line(left_out(root))
+    return f" {line[0].upper()}{line[1:]}." if line else ""
 
 
 def known_leak(record: Record) -> bool:
@@ -144,8 +180,13 @@ def _pairs(folder: pathlib.Path):
 def _match(root: pathlib.Path, rule: Rule, raw: pathlib.Path, clean: pathlib.Path | None):
     dirty, truths = pictures(raw), pictures(clean) if clean else {}
     used, rows, missing = set(), [], []
+    folded = _folded(truths)
     for stem, path in dirty.items():
         truth = next((s(stem) for s in rule.stems if s(stem) in truths), None)
+        if truth is None:  # names that differ in letter case only, where that is clear
+            truth = next((folded[s(stem).casefold()] for s in rule.stems
+                          if s(stem).casefold() in folded), None)  # fmt: skip
+            truth = None if truth in dirty or truth in used else truth
         if clean is not None and truth is None:
             missing.append(str(path.relative_to(root)))
             continue
@@ -154,6 +195,12 @@ def _match(root: pathlib.Path, rule: Rule, raw: pathlib.Path, clean: pathlib.Pat
     if _scene not in rule.stems:
         missing += [str(p.relative_to(root)) for s, p in truths.items() if s not in used]
     return rows, missing
+
+
+def _folded(stems) -> dict[str, str]:
+    """Stem without letter case -> stem, of those that no other is equal to but for case."""
+    counts = collections.Counter(stem.casefold() for stem in stems)
+    return {stem.casefold(): stem for stem in stems if counts[stem.casefold()] == 1}
 
 
 def _record(

@@ -113,6 +113,10 @@ class Photographs:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def items(self) -> dict[str, str]:
+        """name -> size, by which one store is told from another."""
+        return {row["name"]: f"{row['h']}x{row['w']} at {row['at']}" for row in self.rows}
+
     def picture(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
         row = self.rows[i]
         size = row["h"] * row["w"] * 3

@@ -1,14 +1,14 @@
-"""Batches for training, endless and resumable; examples for evaluation, in order."""
+"""Batches for training, endless and resumable."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grain
 import numpy as np
 
 from wxjax import errors
-from wxjax.data import sources
+from wxjax.data import skipping, sources
 from wxjax.data.transforms import ClipWindow, Window
 
 _ENDLESS = 2**60
@@ -16,6 +16,9 @@ _ENDLESS = 2**60
 
 class Stream:
     """An endless, shuffled view of a source; a position leads to an example by seed alone.
+
+    What cannot be read is skipped (`skipping.py`): another example, by the seed, stands
+    in its place.
 
     Each epoch is a permutation. From `late` of the planned positions on, examples are
     drawn with weights 1 + emphasis * severity instead (0.5 where it is unknown).
@@ -31,6 +34,7 @@ class Stream:
         late: float | int,
     ):
         self.source, self.seed = source, seed
+        self.tolerant = skipping.Tolerant(source)
         self.start = int(late * num_positions) if emphasis > 0 else _ENDLESS
         self.emphasis = emphasis
         self._order = functools.lru_cache(maxsize=2)(self._permutation)
@@ -39,7 +43,13 @@ class Stream:
         return _ENDLESS
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        return self.source[self.example_at(position)]
+        return self.tolerant.first(self._candidates(position))
+
+    def _candidates(self, position: int) -> Iterator[int]:
+        """The example at a position, then every other in an order that the seed gives."""
+        yield self.example_at(position)
+        rng = np.random.default_rng([self.seed, position, 5])
+        yield from map(int, rng.permutation(len(self.source)))
 
     def example_at(self, position: int) -> int:
         """Which example stands at a position."""

@@ -78,6 +78,7 @@ def prepare(
         "misaligned": misaligned,
         "leaks": leaks,
         "failures": failures,
+        "left_out": layouts.left_out(root),
     }
     files.write_json(out / "audit.json", report)
     _refuse(report, out, on_leak)
@@ -164,7 +165,7 @@ def _leaks(rows: Sequence[Record], hamming: int) -> list[dict[str, Any]]:
 
 def _refuse(report: Mapping[str, Any], out: pathlib.Path, on_leak: str) -> None:
     if failures := report["failures"]:
-        first = "; ".join(failure["reason"] for failure in failures[:3])
+        first = "; ".join(failure["reason"].rstrip(".") for failure in failures[:3])
         raise errors.InputError(
             f"{len(failures)} of {report['pictures']} pictures cannot be used: {first}. "
             f"All are listed in {out / 'audit.json'}."

@@ -122,8 +122,18 @@ def labels(kind: str, severity: float | None, index: int) -> dict[str, Any]:
 
 
 def read_uint8(path: os.PathLike | str) -> UInt8[np.ndarray, "h w 3"]:
-    """sRGB codes; 16-bit and float files are rounded, transparency is dropped."""
-    rgb = images.to_rgb(images.read(path))
+    """sRGB codes; 16-bit and float files are rounded, transparency is dropped.
+
+    Raises:
+      InputError: as `images.read`; for several pages; for floats beyond 0..1, whose scale
+        would be another in every picture.
+    """
+    picture = images.single(images.read(path))
+    if picture.span != (0.0, 1.0):
+        low, high = picture.span
+        cure = "Scale all of them alike first."
+        raise errors.bad(repr(str(path)), f"{low:g} to {high:g}", "expected values 0 to 1", cure)
+    rgb = images.to_rgb(picture)
     return np.rint(rgb * 255).astype(np.uint8)
 
 

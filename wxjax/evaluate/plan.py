@@ -241,6 +241,18 @@ class Restorer:
         """What an image of this size will take; runs on blank pixels."""
         return predict(self.streamer, height, width, dtype, self._budget or available())
 
+    def fit(self, height: int, width: int, dtype: Any) -> None:
+        """Chooses the way of images of a size before there is one.
+
+        Raises:
+          InputError: where none fits.
+        """
+        key = (height, width, 3), np.dtype(dtype).str
+        if key not in self._ways:
+            cover = self.streamer.cover(height, width)
+            choose(self.streamer, cover, dtype, self._budget or available())
+            self._ways[key] = self.streamer.way
+
     def __call__(self, image: np.ndarray, force: Any = -1) -> tuple[np.ndarray, dict]:
         """As `Streamer`."""
         key = image.shape, image.dtype.str

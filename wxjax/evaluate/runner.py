@@ -215,7 +215,7 @@ def round8(image: np.ndarray) -> np.ndarray:
     if image.dtype == np.uint8:
         return image
     if not np.isfinite(image).all():
-        raise errors.InputError(
+        raise errors.NotFinite(
             "the model's output is not finite. Its weights are damaged or overflowed: "
             "run with --config.model.dtype=float32, or from an earlier checkpoint."
         )

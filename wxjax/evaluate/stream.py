@@ -226,9 +226,9 @@ def stack(parts: Any, size: int) -> np.ndarray:
 
 
 def finite(rows: np.ndarray) -> np.ndarray:
-    """Rows as they are; InputError where they hold NaN or Inf."""
+    """Rows as they are; NotFinite where they hold NaN or Inf."""
     if not np.isfinite(rows).all():
-        raise errors.InputError(
+        raise errors.NotFinite(
             "the model's output is not finite. Its weights are damaged or overflowed: "
             "run with --config.model.dtype=float32, or from an earlier checkpoint."
         )

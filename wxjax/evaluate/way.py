@@ -21,6 +21,11 @@ class Crowded(Exception):
     """One tile at a time does not fit beside the maps that are kept."""
 
 
+def exhausted(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, of the host or of the device."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
 def fewer(way: Way, error: Exception) -> Way:
     """Half the batch after an out-of-memory error; any other error is raised again.
 
@@ -28,8 +33,7 @@ def fewer(way: Way, error: Exception) -> Way:
       InputError: where one tile at a time is too much.
     """
     text = str(error)
-    exhausted = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text
-    if not exhausted:
+    if not exhausted(error):
         raise error
     if way.batch == 1 and way.keep:
         raise Crowded from error

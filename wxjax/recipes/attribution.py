@@ -106,4 +106,4 @@ def same_size(file: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def read(file: str) -> np.ndarray:
     """Float32 sRGB `[h w 3]` in [0, 1]."""
-    return np.asarray(images.to_rgb(images.read(file)), np.float32)
+    return np.asarray(images.to_rgb(images.single(images.read(file))), np.float32)

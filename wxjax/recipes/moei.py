@@ -194,8 +194,11 @@ def middle(image: np.ndarray, most: int) -> np.ndarray:
     return image[y : y + most, x : x + most]
 
 
-def train_router(config, seen: runner.Seen, workdir, start: dict) -> dict:
-    """The gate on stored vectors, towards soft labels: KL(q, p); the `start` stays."""
+def train_router(config, seen: runner.Seen, workdir, start: dict | None) -> dict:
+    """The gate on stored vectors, towards soft labels: KL(q, p); the `start` stays.
+
+    None: the gate has no start.
+    """
     q = soft_labels(seen.mse[:, 1:], config.router)
     q = with_prior(q, seen.degradation, config.router.prior)
     entropy = -(q * np.log(np.maximum(q, 1e-12))).sum(-1).mean()
@@ -211,10 +214,11 @@ def train_router(config, seen: runner.Seen, workdir, start: dict) -> dict:
     arrays = {"vector": seen.vector, "grid": seen.grid, "q": q}
     arrays = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
     stage = stages.stage_config(config, "router", "router")
-    stage.optimizer.frozen = ("router/standard/.*", "router/start/.*")
+    stage.optimizer.frozen = ("router/standard/.*", *["router/start/.*"] * bool(start))
     variables = jax.device_get(systems.make(stage).init(evidence.key(config), arrays))
     variables["params"]["router"]["standard"] = routers.standard(arrays["vector"])
-    variables["params"]["router"]["start"] = start
+    if start:
+        variables["params"]["router"]["start"] = start
     return stages.train_on_arrays(
         stage,
         arrays,

@@ -106,6 +106,7 @@ def restorer(config: ConfigDict, workdir: pathlib.Path):
         return restored, {"route": "dense", **{name: float(said[name]) for name in costs}}
 
     restore.takes_uint8 = getattr(program, "takes_uint8", False)
+    restore.fit = getattr(program, "fit", None)
     return restore, {
         "model": systems.load(config.system).title,
         **record(config, workdir, about),

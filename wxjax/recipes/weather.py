@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import files
+from wxjax import errors, files
 from wxjax.data import sources
-from wxjax.evaluate import breakdown, plan, summary
+from wxjax.evaluate import breakdown, summary
 from wxjax.nn import experts
 from wxjax.recipes import attribution, benchmark, evidence, pictures, single
 from wxjax.report import build
@@ -102,12 +102,21 @@ def restorer(
         return single.restorer(config, workdir)
     task, variables, about = evidence.system(config, workdir)
     program = pictures.program(task, variables, config.tiles)
+    names = evidence.ROUTES + ("leave",) * bool(config.router.get("leave", False))
+    force = np.int32(-1 if options.route is None else names.index(options.route))
+    if not 0 <= options.strength <= 1:
+        raise errors.bad("--strength", options.strength, "expected a number from 0 to 1")
 
     def restore(rgb):
-        restored, said = program(rgb, force=np.int32(-1))
+        restored, said = program(rgb, force=force)
         index = int(said["route"][0])
+        left = names[index] == "leave"
+        if options.strength < 1 and not left:
+            restored = blended(rgb, restored, options.strength)
         info = {
-            "route": evidence.ROUTES[index],
+            "route": names[index],
+            "forced": options.route is not None,
+            "changed": not left,
             "index": index,
             "pmax": float(said["confidence"][0]),
             "p": [float(p) for p in said["weights"][0]],
@@ -119,18 +128,25 @@ def restorer(
         return restored, info
 
     restore.takes_uint8 = program.takes_uint8
+    restore.fit = getattr(program, "fit", None)
     return restore, {
         "model": "MoE-I",
         **single.record(config, workdir, about),
+        "route": options.route,
+        "strength": options.strength,
         "temperature": float(variables["calibration"]["temperature"]),
         "lapse": float(variables["calibration"]["lapse"]),
         "tau": float(variables["calibration"]["threshold"]),
     }
 
 
-def plan_pictures(
-    config: ConfigDict, workdir: pathlib.Path | None, options: RestoreOptions
-) -> plan.Restorer:
+def blended(before: np.ndarray, after: np.ndarray, strength: float) -> np.ndarray:
+    """`strength` of the change from `before` to `after`; bytes stay bytes."""
+    mixed = before + np.float32(strength) * (after.astype(np.float32) - before)
+    return np.rint(mixed).astype(np.uint8) if after.dtype == np.uint8 else mixed
+
+
+def plan_pictures(config: ConfigDict, workdir: pathlib.Path | None, options: RestoreOptions) -> Any:
     """The network that plan asks, and no second copy of its weights, which would be counted."""
     pictures.allow(config, options.memory, options.devices)
     if workdir is None:

@@ -1,201 +1,202 @@
-"""One film as a job in segments, each complete on the disk or not begun.
+"""One film as a job in segments: all that can be known is checked before its first frame."""
 
-Beside the output stands `.<name>.parts`: the segments' files, their notes, and the stream's
-state after the last of them; it goes when the film is joined.
-"""
-
-import contextlib
-import json
+import hashlib
+import os
 import pathlib
 import shutil
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
-import wxjax
 from wxjax import errors, files
-from wxjax.data import video
-from wxjax.ops import color
-from wxjax.restore import progress as progress_bar
-from wxjax.restore import records
+from wxjax.data import containers, encoders, extent, fields, hdr, joining, segments, tracks, video
+from wxjax.restore.job import Job, Stream, as_stored, told
+
+__all__ = ["Film", "Stream", "as_stored", "told"]
+_SIDES = {  # what a frame may bring that no encoder here writes
+    "A53_CC": "closed captions in the picture stream",
+    "DOVI_METADATA": "Dolby Vision data",
+    "DOVI_RPU_BUFFER": "Dolby Vision data",
+    "DYNAMIC_HDR_PLUS": "HDR10+ data",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid data",
+    "SPHERICAL": "360-degree projection data",
+    "STEREO3D": "stereoscopic data",
+    "ICC_PROFILE": "the ICC profile of the frames",
+    "FILM_GRAIN_PARAMS": "film grain parameters",
+}
+_LOSSY_BITS = 1.0  # a pixel, at most, of the lossy encoders at their settings
+_SPARE = 64 << 20  # bytes of the disk that stay free
 
 
-@runtime_checkable
-class Stream(Protocol):
-    """What restores frames one after the other; `systems/mofme/measure.py: Streamer` is one."""
+class Film(Job):
+    """A video file; its output is `target` with the ending of the container it is written as.
 
-    def start(self, height: int, width: int) -> Mapping[str, Any]: ...
+    Raises:
+      InputError: where the film cannot be read, or its encoder or container refuses it.
+    """
 
-    def step(self, state: Mapping[str, Any], frame: np.ndarray) -> tuple: ...
-
-
-class Film:
-    """One video file and its job folder, `.<name>.parts` beside the output."""
-
-    def __init__(self, source: pathlib.Path, target: pathlib.Path, key: str, overwrite: bool):
+    def __init__(
+        self,
+        source: pathlib.Path,
+        target: pathlib.Path,
+        key: str,
+        overwrite: bool,
+        codec: str = "auto",
+    ):
         if not source.exists():
-            raise errors.InputError(f"cannot read {str(source)!r}: no such file or folder.")
-        self.source, self.target, self.key = source, target, key
-        self.parts = target.with_name(f".{target.name}.parts")
-        self.input = self.fingerprint()
-        self.before = records.replaceable(target, overwrite) if target.is_file() else None
+            shown = containers.printable(source)
+            raise errors.InputError(f"cannot read {shown!r}: no such file or folder.")
+        if not source.is_file():
+            shown = containers.printable(source)
+            raise errors.InputError(f"cannot read {shown!r}: expected a file, it is none.")
+        suffix = target.suffix.lower()
+        self.about = video.info(source)
+        self.extent = extent.measure(source)
+        chosen = encoders.choose(self.about, suffix, codec)
+        self.plan = joining.plan(source, self.about, chosen, self.extent)
+        self.named = target  # as the source; the container may ask for another ending
+        if chosen.suffix != suffix:
+            target = target.with_suffix(chosen.suffix)
+        super().__init__(source, target, key, overwrite)
+        self.notes = self._notes()
+
+    def _notes(self) -> list[str]:
+        said = [fields.SAID] if self.about.interlaced else []
+        side = {text for name, text in _SIDES.items() if name in self.about.side}
+        if self.plan.target.codec in ("h264", "hevc") and self.about.turn == video.Turn():
+            side.discard(_SIDES["A53_CC"])
+        if self.extent.missing and not self.extent.cut():
+            missing = f"{self.extent.missing} frames are missing in it, from"
+            said.append(f"{missing} {self.extent.gap:.1f} s on: its times have a gap")
+        return said + self.plan.notes() + [f"{text} left out" for text in sorted(side)]
 
     def fingerprint(self) -> str:
         return files.sha256(self.source)
 
-    def current(self) -> bool:
-        record = records.read(self.target)
-        return (
-            self.before is not None
-            and record.get("output", {}).get("sha256") == self.before
-            and record.get("input", {}).get("sha256") == self.input
-            and record.get("settings_sha256") == self.key
-        )
-
-    def run(self, stream: Stream, settings: Mapping, segment: int, show: bool, plot=None) -> bool:
-        """Whether there was anything to do."""
-        if self.current():
-            return False
-        begin = time.perf_counter()
-        self.plot = plot
-        self.open()
-        finished = self.finished()
-        state, done = self.resume(stream, finished)
-        with progress_bar.shown(max(0, self.count - done), "frames", show) as advance:
-            writer, notes = None, []
-            for number, pts, pixels in self.frames():
-                if number < done:
-                    continue
-                if writer is None:
-                    writer, notes = self.begin(len(finished)), []
-                state, restored, said = stream.step(state, pixels)
-                self.write(writer, as_stored(restored, pixels.dtype), pts)
-                notes.append({"frame": number, "time": self.seconds(pts), **told(said)})
-                advance()
-                if len(notes) == segment:
-                    finished.append(self.end(len(finished), writer, state, notes))
-                    writer = None
-            if writer is not None:
-                finished.append(self.end(len(finished), writer, state, notes))
-        self.publish(finished, settings, time.perf_counter() - begin)
-        shutil.rmtree(self.parts, ignore_errors=True)
-        return True
-
-    # ---- what a film is, and a folder of frames is otherwise ------------------------
+    def needs(self) -> int:
+        """Bytes of the disk at its fullest: the segments and the film they are joined into."""
+        size = self.source.stat().st_size
+        pixels = self.about.width * self.about.height * max(1, self.extent.frames)
+        if not self.plan.target.lossless:
+            size = min(2 * size, round(pixels * _LOSSY_BITS / 8) + size)
+        return 2 * size
 
     def open(self) -> None:
-        self.about = video.info(self.source)
-        self.suffix = self.target.suffix.lower()
-        self.count = self.about.frames
+        self.count = self.extent.frames
         self.height, self.width = self.about.height, self.about.width
+        self.dtype = np.dtype(np.uint16 if self.about.bits > 8 else np.uint8)
+        check_disk(self.target.parent, self.needs(), self.source)
 
     def frames(self):
         deep = self.about.bits > 8
-        for number, frame in enumerate(video.read(self.source)):
+        self.reader = video.Reader(self.source)
+        for number, frame in enumerate(self.reader):
+            self.frame = frame
             yield number, frame.pts, frame.rgb16() if deep else frame.rgb8()
 
     def seconds(self, pts: int) -> float:
-        return round(float(pts * self.about.time_base), 6)
+        return round(float(pts * self.about.time_base) - self.plan.shift, 6)
 
     def begin(self, number: int) -> Any:
-        return video.Segment(self.parts / f"{number:05d}.mp4", self.about, self.suffix)
+        place = self.parts / f"{number:05d}.part"
+        return segments.Segment(place, self.about, self.plan.target, self.plan.rate)
 
-    def write(self, writer: Any, pixels: np.ndarray, pts: int) -> None:
-        writer.write(pixels, pts)
+    def write(self, writer: Any, pixels: np.ndarray, pts: int, same: bool) -> None:
+        writer.write(pixels, pts, self.frame, same)
 
     def close(self, writer: Any) -> int:
         writer.close()
         return writer.first
 
-    def publish(self, finished: Sequence[Mapping], settings: Mapping, spent: float) -> None:
-        parts = [(self.parts / f"{i:05d}.mp4", part["first"]) for i, part in enumerate(finished)]
-        with files.atomic(self.target) as file:
-            video.join(parts, self.source, file, self.about, self.suffix)
-        _, kind, why = video.encoding(self.about, self.suffix)
-        self.note(finished, settings, spent, {
-            "width": self.width, "height": self.height, "rate": str(self.about.rate),
-            "pixel_format": kind, "pixel_format_of_input": self.about.format,
-            "pixel_format_changed": why, "bits": self.about.bits, "sounds": self.about.audio,
-        })  # fmt: skip
-
-    # ---- the job folder ---------------------------------------------------------------
-
-    def finished(self) -> list[dict]:
-        """Segments that lie complete, of this very job; what else is there is thrown away."""
-        about = {"key": self.key, "input": self.input, "wxjax": wxjax.__version__}
-        with contextlib.suppress(errors.InputError):
-            if files.read_json(self.parts / "job.json") == about:
-                found = sorted(self.parts.glob("[0-9]*.json"))
-                return [files.read_json(path) for path in found]
-        shutil.rmtree(self.parts, ignore_errors=True)
-        self.parts.mkdir(parents=True, exist_ok=True)
-        files.write_json(self.parts / "job.json", about)
-        return []
-
-    def resume(self, stream: Stream, finished: Sequence[Mapping]) -> tuple[Mapping, int]:
+    def publish(self, finished: Sequence[Mapping], settings: Mapping, spent: float) -> list[str]:
         if not finished:
-            return stream.start(self.height, self.width), 0
-        with np.load(self.parts / "state.npz") as saved:
-            # Only the newest is kept: an older number means that a kill fell between the two.
-            state = {name: saved[name] for name in saved.files if name != "segments"}
-        return state, finished[-1]["stop"]
+            shown = containers.printable(self.source)
+            raise errors.InputError(f"cannot read {shown!r} as a video: it has no frame.")
+        parts = [(self.parts / f"{i:05d}.part", part["first"]) for i, part in enumerate(finished)]
+        faults, end = self._faults(finished)
+        with files.atomic(self.target) as file:
+            carried = joining.join(parts, self.source, file, self.plan)
+            file.flush()
+            # Record first, name last: no output ever stands without a record.
+            with os.fdopen(os.dup(file.fileno()), "rb") as made:
+                made.seek(0)
+                there, count = extent.measure(made).frames, finished[-1]["stop"]
+                if there != count:
+                    raise RuntimeError(f"{there} of {count} frames are in the film made of it")
+                made.seek(0)
+                self.lost = self._lost(made, carried)
+                made.seek(0)
+                digest = hashlib.file_digest(made, "sha256").hexdigest()
+            file.seek(0, os.SEEK_END)
+            about = self._about() | {"complete": not faults, "faults": faults, **end}
+            self.note(finished, settings, spent, about, digest)
+        return faults
 
-    def end(self, number: int, writer: Any, state: Mapping, notes: list[dict]) -> dict:
-        first = self.close(writer)
-        with files.atomic(self.parts / "state.npz") as file:
-            arrays = {name: np.asarray(value) for name, value in state.items()}
-            np.savez(file, **arrays)
-        part = {"first": first, "stop": notes[-1]["frame"] + 1, "notes": notes}
-        files.write_json(self.parts / f"{number:05d}.json", part)
-        return part
+    def _lost(self, made: Any, carried: tracks.Carrier) -> list[str]:
+        """What the film does not hold of its source, and no note has said."""
+        lost = tracks.lost(self.source, made, carried.order)
+        made.seek(0)
+        now = video.info(made)
+        if now.aspect != self.about.aspect:  # FFmpeg takes it of codecs that state it only
+            lost.append(f"pixel aspect {self.about.aspect}")
+        if now.light != self.about.light and now.light != hdr.Light():
+            lost.append("some of the HDR10 mastering and light levels")
+        if carried.dropped:
+            lost.append(f"{carried.dropped} packets of other tracks that are damaged")
+        return [text for text in lost if not any(text in note for note in self.notes)]
 
-    def note(self, finished: Sequence[Mapping], settings, spent: float, about: Mapping) -> None:
-        """The record, the frames' notes and their picture."""
-        notes = [note for part in finished for note in part["notes"]]
-        name = self.target.name
-        files.write_jsonl(self.target.with_name(f"{name}.frames.jsonl"), notes)
-        drawn = self.plot(notes) if self.plot else None
-        if drawn:
-            files.write_bytes(self.target.with_name(f"{name}.png"), drawn)
-        cuts = [note["frame"] for note in notes if note.get("cut")]
-        output = {"path": name, "sha256": self.output(), "frames": len(notes)}
-        record = {
-            "wxjax": wxjax.__version__,
-            "input": {"path": self.source.name, "sha256": self.input},
-            "output": output,
-            "replaces": self.before,
-            "film": {**about, "cuts": cuts},
-            "settings": records.plain(settings),
-            "settings_sha256": self.key,
-            "seconds": round(spent, 3),
-        }
-        files.write_json(records.place(self.target), record)
+    def _about(self) -> dict:
+        about, target = self.about, self.plan.target
+        return {
+            "width": self.width, "height": self.height, "rate": str(self.plan.rate),
+            "codec": target.codec, "codec_of_input": about.codec, "lossless": target.lossless,
+            "quality": target.quality,
+            "pixel_format": target.format, "pixel_format_of_input": about.format,
+            "pixel_format_changed": "; ".join(encoders.losses(about, target.format)),
+            "bits": about.bits, "sounds": about.audio,
+            "tracks": [
+                {"kind": t.kind, "codec": t.codec, "does": t.does} for t in self.plan.tracks
+            ],
+            "deinterlaced": fields.NAME if self.reader.fields else None,
+            "notes": list(self.notes), "lost": self.lost,
+        }  # fmt: skip
 
-    def output(self) -> str:
-        return files.sha256(self.target)
+    def _faults(self, finished: Sequence[Mapping]) -> tuple[list[str], dict]:
+        """What was wrong with the source, in words; where it ended and should have, if early."""
+        wrong, extent, rate = self.reader.faults, self.extent, float(self.plan.rate)
+        count = finished[-1]["stop"]
+        last = finished[-1]["notes"][-1]["time"] + self.plan.shift
+        end = extent.end if last >= extent.last - 0.5 / rate else last + 1 / rate
+        faults, said = [], {}
+        if wrong.change or extent.promised - end > max(2 / rate, 0.06):
+            after = min(end - extent.start, count / rate)
+            of = extent.promised - extent.start
+            why = wrong.change or wrong.broken or "the file is cut off"
+            faults.append(f"ends after {after:.1f} of {of:.1f} s ({why})")
+            said = {"ends": round(after, 3), "promised": round(of, 3)}
+        elif wrong.broken:
+            faults.append(f"is damaged ({wrong.broken})")
+        at = "" if wrong.at is None else f", the first at {wrong.at - extent.start:.1f} s"
+        if wrong.lost:
+            faults.append(f"{wrong.lost} frames could not be decoded{at}")
+        if wrong.patched:
+            faults.append(f"{wrong.patched} frames are damaged and were patched{at}")
+        return faults, said
 
 
-def as_stored(restored: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """A restored frame at the depth of its input: bytes stay, floats are clipped and rounded."""
-    if restored.dtype == dtype:
-        return restored
-    if not np.isfinite(restored).all():
-        raise errors.InputError("the model's output is not finite: its weights are damaged.")
-    if dtype == np.uint8:
-        return np.asarray(color.round_to_uint8(restored))
-    if restored.dtype == np.uint8:
-        return restored.astype(np.uint16) * 257
-    return np.floor(np.clip(restored, 0, 1) * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
-
-
-def told(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What a step said, as JSON values with six digits."""
-    out = {}
-    for name, value in said.items():
-        value = np.asarray(value)
-        out[name] = (
-            bool(value) if value.dtype == bool else np.round(value.astype(float), 6).tolist()
+def check_disk(folder: pathlib.Path, need: int, name: object) -> None:
+    """InputError where `need` bytes will not fit on the disk of `folder`."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(place).free
+    if need + _SPARE > free:
+        shown = containers.printable(name)
+        raise errors.InputError(
+            f"{shown!r}: needs about {size(need + _SPARE)} on the disk of {str(folder)!r}, "
+            f"{size(free)} are free. Free some, or choose another --out."
         )
-    return json.loads(json.dumps(out))
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 2**30:.2f} GiB" if count >= 2**28 else f"{count / 2**20:.1f} MiB"

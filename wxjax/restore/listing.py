@@ -1,13 +1,15 @@
 """Which pictures a job works on, and where each one goes."""
 
+import collections
 import os
 import pathlib
+import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from wxjax import errors, files
-from wxjax.data import images
+from wxjax.data import images, passed, transfer
 
 Path = str | os.PathLike
 
@@ -55,7 +57,7 @@ def find(
         else:
             supported = path.suffix.lower() in images.SUFFIXES
             found = [Item(path, pathlib.Path(path.name))] if supported else []
-            reason = f"cannot read {str(path)!r}: expected one of {_kinds()}."
+            reason = f"cannot read {str(path)!r}: expected one of {_kinds()}; films: {_films()}."
             if not os.path.lexists(path):
                 found, reason = [], f"cannot read {str(path)!r}: no such file or folder."
         items += found
@@ -81,19 +83,77 @@ def _kinds() -> str:
     return ", ".join(images.SUFFIXES)
 
 
+def _films() -> str:
+    from wxjax.data import video
+
+    return ", ".join(video.SUFFIXES)
+
+
+def left_out(
+    inputs: Sequence[Path], *, besides: Path | None = None, also: Collection[str] = ()
+) -> str:
+    """One line on the files in the folders among `inputs` that are no work here; empty for none.
+
+    Args:
+      also: endings that another part of the job takes: of films.
+    """
+    found: collections.Counter[str] = collections.Counter()
+    for path in {pathlib.Path(path).resolve(): path for path in inputs}.values():
+        found += passed.count(path, besides=besides, also=also)
+    return passed.line(found)
+
+
+def most_pixels(text: str | None) -> int:
+    """The value of --max-pixels, `400M` or `400000000`; the default where it is None."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMG]?)(?:px|pixels)?", (text or "").strip(), re.I)
+    if text is None:
+        return images.MAX_PIXELS
+    if match is None or not float(match[1]):
+        raise errors.bad("--max-pixels", text, "expected a number of pixels", "Try 400M.")
+    return int(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[match[2].lower()])
+
+
+def aim(items: Sequence[Item], word: str = "") -> list[Item]:
+    """The items under the names of what is written: `a.heic` becomes `a.jpg`.
+
+    Where another output has that name already it becomes `a.heic.jpg`.
+
+    Args:
+      word: of --format; empty for the source's own kind, or what stands for it.
+    """
+    ends = [transfer.suffix(item.relative.suffix, word) for item in items]
+    new = [
+        item.relative if end == item.relative.suffix else item.relative.with_suffix(end)
+        for item, end in zip(items, ends, strict=True)
+    ]
+    key = lambda path: unicodedata.normalize("NFC", str(path)).casefold()
+    count = collections.Counter(map(key, new))
+    return [
+        Item(item.source, item.relative.with_name(item.relative.name + end))
+        if path != item.relative and count[key(path)] > 1
+        else Item(item.source, path)
+        for item, path, end in zip(items, new, ends, strict=True)
+    ]
+
+
 def _once(items: list[Item]) -> list[Item]:
     """A file named twice, or by itself and within its folder, is one piece of work."""
     return list({(item.source.resolve(), item.relative): item for item in items}.values())
 
 
-def check(items: Sequence[Item], inputs: Sequence[Path], out: pathlib.Path) -> None:
+def check(
+    items: Sequence[Item], inputs: Sequence[Path], out: pathlib.Path, *, anywhere: bool = False
+) -> None:
     """Makes the output folder and refuses a job that would overwrite inputs or itself.
+
+    With `anywhere`, names that differ in letter case or Unicode form only are refused on every
+    disk, for the next one that the outputs are copied to may not tell them apart.
 
     Raises:
       InputError: where `out` cannot be written, is an input folder, would receive a file
         over an input, or two inputs would get one output name.
     """
-    alike = _probe(out)
+    alike = _probe(out) or anywhere
     home = out.resolve()
     cure = "Choose another output folder."
     if any(pathlib.Path(path).resolve() == home for path in inputs):

@@ -5,7 +5,9 @@ complete under a temporary name, and the rename of the picture comes last. Run a
 job does only what is missing or changed, by the SHA-256 of input, settings and output.
 """
 
+import collections
 import contextlib
+import dataclasses
 import errno
 import os
 import pathlib
@@ -19,14 +21,15 @@ from jaxtyping import Float32
 
 import wxjax
 from wxjax import errors, files, lock
-from wxjax.data import images
+from wxjax.data import images, shown, transfer
 from wxjax.restore import listing, records, stopping
 from wxjax.restore import progress as progress_bar
 from wxjax.restore.listing import Failure
 
 # Takes [h w 3] float32 sRGB in [0, 1]; returns the same shape and what is known about it.
 # With an attribute `takes_uint8`, gets 8-bit pictures as they are stored and answers in bytes;
-# with `scale` above 1, answers with so many times the height and width.
+# with `scale` above 1, answers with so many times the height and width; `exact`, where there is
+# one, is the same in float32, for the picture whose answer was not finite.
 Restorer = Callable[[np.ndarray], tuple[Any, Mapping]]
 _PER_FILE = {
     errno.ENAMETOOLONG,
@@ -40,11 +43,15 @@ _STALE_SECONDS = 3600
 
 
 class Report(NamedTuple):
-    """What a job did: output files made, output files left as they were, and failures."""
+    """What a job did: output files made, output files left as they were, and failures.
+
+    `lost` counts what writing lost, in words, over all pictures.
+    """
 
     done: list[pathlib.Path]
     skipped: list[pathlib.Path]
     failed: list[Failure]
+    lost: collections.Counter[str] | None = None
 
 
 def identity(rgb: Float32[np.ndarray, "h w 3"]) -> tuple[Float32[np.ndarray, "h w 3"], dict]:
@@ -61,6 +68,7 @@ def restore(
     overwrite: bool = False,
     progress: bool = True,
     max_pixels: int = images.MAX_PIXELS,
+    format: str = "",
 ) -> Report:
     """Restores pictures, and folders of them, into `out`.
 
@@ -73,6 +81,7 @@ def restore(
       overwrite: replace a file in `out` that this program did not make.
       progress: say on stderr how far the job is, and what failed.
       max_pixels: largest picture, by its header.
+      format: the kind to write, as `--format` names it; empty for each file's own.
 
     Returns:
       What was done, skipped and failed. One bad picture does not stop the others.
@@ -83,12 +92,15 @@ def restore(
       SystemExit: 128 + signal after SIGTERM or Ctrl-C, nothing half written.
     """
     out = pathlib.Path(out)
+    kind = transfer.target(format)
     items, failed = listing.find(inputs, besides=out)
+    items = listing.aim(items, format)
     listing.check(items, inputs, out)
-    report = Report([], [], failed)
+    report = Report([], [], failed, collections.Counter())
+    settings = {**settings, "format": kind} if kind else settings
     try:
         with stopping.stoppable(), alone(out):
-            _run(items, out, restorer, settings, overwrite, max_pixels, progress, report)
+            _run(items, out, restorer, settings, overwrite, max_pixels, progress, report, kind)
     except stopping.Stopped as stop:
         finished = len(report.done) + len(report.skipped)
         print(
@@ -116,6 +128,7 @@ def _run(
     max_pixels: int,
     show: bool,
     report: Report,
+    kind: str = "",
 ) -> None:
     key = records.digest(settings)
     for folder in {(out / item.relative).parent for item in items}:
@@ -130,8 +143,11 @@ def _run(
                     report.skipped.append(target)
                 else:
                     picture = images.decode(data, str(source), max_pixels=max_pixels)
-                    _one(picture, target, restorer, settings, before)
+                    picture = images.aimed(picture, _kind(picture, source, target, kind))
+                    made = _one(picture, target, restorer, settings, before)
                     report.done.append(target)
+                    if report.lost is not None:
+                        report.lost.update(made.costs)
             except errors.InputError as error:
                 _stop_if_fatal(error)
                 report.failed.append(Failure(str(source), str(error)))
@@ -147,22 +163,14 @@ def _one(
     restorer: Restorer,
     settings: Mapping[str, Any],
     before: str | None,
-) -> None:
-    """Restores one picture and publishes it with its record."""
+) -> images.Picture:
+    """Restores one picture, all its pages, and publishes it with its record."""
     start = time.perf_counter()
-    if restorer is not identity and not np.isfinite(picture.pixels).all():
-        raise errors.InputError(
-            f"{picture.name!r}: holds pixels that are not numbers (NaN or Inf): expected finite "
-            "values. Fill them first."
-        )
-    stored = images.to_bytes(picture) if getattr(restorer, "takes_uint8", False) else None
-    restored, info = restorer(images.to_rgb(picture) if stored is None else stored)
-    if getattr(restorer, "scale", 1) > 1:
-        picture_out = images.enlarged(picture, np.asarray(restored, np.float32), restorer.scale)
-    elif np.asarray(restored).dtype == np.uint8:
-        picture_out = images.with_bytes(picture, np.asarray(restored))
-    else:
-        picture_out = images.with_rgb(picture, np.asarray(restored, np.float32))
+    pages = [_restored(page, restorer) for page in (picture, *picture.more)]
+    picture_out = images.assemble(pages[0][0], [page for page, _ in pages[1:]])
+    info: Any = dict(pages[0][1])
+    if picture.more:
+        info = {"pages": [dict(said) for _, said in pages]}
     data = images.encode(picture_out)
     record = {
         "wxjax": wxjax.__version__,
@@ -183,6 +191,54 @@ def _one(
             files.write_json(records.place(target), record)
     except errors.InputError as error:
         raise _WriteError(str(error)) from error.__cause__
+    return picture_out
+
+
+def _kind(picture: images.Picture, source: pathlib.Path, target: pathlib.Path, word: str) -> str:
+    """The kind to write: --format's, else the file's own, else what the target's name says."""
+    if word:
+        return word
+    named = images.SUFFIXES.get(target.suffix.lower(), "")
+    renamed = target.suffix.lower() != source.suffix.lower()
+    if renamed or picture.written_as != picture.format:
+        return named if transfer.writes(named) else picture.written_as
+    return ""
+
+
+def _restored(picture: images.Picture, restorer: Restorer) -> tuple[images.Picture, Mapping]:
+    """One page restored, and what is known about it; a result with NaN is tried in float32."""
+    if restorer is not identity and not np.isfinite(_known(picture)).all():
+        raise errors.InputError(
+            f"{picture.name!r}: holds pixels that are not numbers (NaN or Inf): expected finite "
+            "values. Fill them first."
+        )
+    try:
+        return _answered(picture, restorer)
+    except errors.NotFinite:
+        if getattr(restorer, "exact", None) is None:
+            raise
+    found, info = _answered(picture, restorer.exact())
+    said = "a first result was not finite: restored in float32"
+    header = dataclasses.replace(found.header, notices=(*found.header.notices, said))
+    return dataclasses.replace(found, header=header), info
+
+
+def _known(picture: images.Picture) -> np.ndarray:
+    """The pixels but for those that stand for missing data."""
+    if picture.header.nodata is None:
+        return picture.pixels
+    return picture.pixels[~shown.nothing(picture)[..., 0]]
+
+
+def _answered(picture: images.Picture, restorer: Restorer) -> tuple[images.Picture, Mapping]:
+    stored = images.to_bytes(picture) if getattr(restorer, "takes_uint8", False) else None
+    restored, info = restorer(images.to_rgb(picture) if stored is None else stored)
+    if getattr(restorer, "scale", 1) > 1:
+        array = np.asarray(restored, np.float32)
+        return images.enlarged(picture, array, restorer.scale), info
+    if np.asarray(restored).dtype == np.uint8:
+        return images.with_bytes(picture, np.asarray(restored)), info
+    return images.with_rgb(picture, np.asarray(restored, np.float32)), info
 
 
 class _WriteError(errors.InputError):
@@ -205,8 +261,11 @@ def _sweep(folder: pathlib.Path) -> None:
 
 
 def tell(report: Report) -> None:
-    """Says on stderr what failed and how much was done."""
+    """Says on stderr what was lost, what failed and how much was done."""
+    for words, count in sorted((report.lost or {}).items()):
+        many = f" ({count} pictures)" if count > 1 else ""
+        print(f"lost: {words}{many}", file=sys.stderr)
     for failure in report.failed:
         print(f"failed: {failure.reason}", file=sys.stderr)
-    done, skipped, failed = map(len, report)
+    done, skipped, failed = map(len, report[:3])
     print(f"{done} restored, {skipped} were up to date, {failed} failed", file=sys.stderr)

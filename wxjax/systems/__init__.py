@@ -68,6 +68,8 @@ class RestoreOptions(NamedTuple):
 
     memory: str | None = None
     devices: int | None = None
+    route: str | None = None
+    strength: float = 1.0
     reference: bool | None = None
     scene_reset: bool = True
     reset_every: int = 0

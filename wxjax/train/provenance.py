@@ -49,6 +49,7 @@ def read(staged: ConfigDict, folder: pathlib.Path) -> tuple[Task, dict, dict]:
       InputError: where the weights are damaged, or belong to another model.
     """
     variables, about = weights.load(folder)
+    variables = weights.widened(variables)
     task = systems.make(staged)
     weights.check(variables, jax.eval_shape(task.init, key(staged), {}), folder)
     return task, variables, about

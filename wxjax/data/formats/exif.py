@@ -1,23 +1,21 @@
-"""TIFF directories, which EXIF blocks are as well: read them, and patch them in place.
+"""TIFF directories, which EXIF blocks are as well: how they are read.
 
-A patch changes the bytes of one value and moves nothing, so maker notes with absolute
-offsets survive (TIFF 6.0, section 2; EXIF 2.32, section 4.6).
+TIFF 6.0, section 2; EXIF 2.32, section 4.6. What is written is in `settle.py`.
 """
 
 import dataclasses
-import re
 import struct
-from collections.abc import Iterator
 
-from wxjax.data.formats.container import Broken, sideways
+from wxjax.data.formats.container import Broken
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION = 0x0112, 0x011A, 0x011B
 EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
 PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 SIZES |= {16: 8, 17: 8, 18: 8}
-_PREFIX = b"Exif\0\0"
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>\s*))([2-8])")
+SOFTWARE, RESOLUTION_UNIT = 0x0131, 0x0128
+PREFIX = b"Exif\0\0"
+_LETTERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +72,12 @@ def directory(data: bytes, shape: Shape, at: int) -> tuple[list[Entry], int]:
     end = at + width + number * shape.entry
     if end + struct.calcsize(shape.offset) > len(data):
         raise Broken("a tag directory is cut off")
-    entries = [_entry(data, shape, start) for start in range(at + width, end, shape.entry)]
+    entries = [entry(data, shape, start) for start in range(at + width, end, shape.entry)]
     (following,) = struct.unpack_from(shape.offset, data, end)
     return entries, following
 
 
-def _entry(data: bytes, shape: Shape, at: int) -> Entry:
+def entry(data: bytes, shape: Shape, at: int) -> Entry:
     tag, kind = struct.unpack_from(shape.order + "HH", data, at)
     (count,) = struct.unpack_from(shape.offset, data, at + 4)
     room = struct.calcsize(shape.offset)
@@ -98,15 +96,15 @@ def number(entry: Entry | None, shape: Shape, default: int = 0) -> int:
 
 
 def numbers(entry: Entry, shape: Shape) -> tuple[int, ...]:
-    """All values of an integer tag."""
-    letter = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(entry.type)
+    """All values of an integer tag, signed ones included."""
+    letter = _LETTERS.get(entry.type)
     return struct.unpack(f"{shape.order}{entry.count}{letter}", entry.value) if letter else ()
 
 
 def orientation(block: bytes) -> int:
     """Orientation 1 to 8 of an EXIF block (with or without its prefix); 1 where unreadable."""
     try:
-        block = block.removeprefix(_PREFIX)
+        block = block.removeprefix(PREFIX)
         shape, at = first(block)
         entries = {entry.tag: entry for entry in directory(block, shape, at)[0]}
     except Broken:
@@ -118,55 +116,21 @@ def orientation(block: bytes) -> int:
 def has_thumbnail(block: bytes) -> bool:
     """Whether a second directory, which holds the small preview, follows the first."""
     try:
-        block = block.removeprefix(_PREFIX)
+        block = block.removeprefix(PREFIX)
         shape, at = first(block)
         return directory(block, shape, at)[1] != 0
     except Broken:
         return False
 
 
-def settle(block: bytes) -> bytes:
-    """The same EXIF block for new, upright pixels.
-
-    Orientation becomes 1, stored width and height (and resolutions) change places after
-    a sideways turn, and the link to the preview is cut, for it shows the picture from
-    before. A block that is no TIFF structure comes back untouched.
-    """
-    prefix = _PREFIX if block.startswith(_PREFIX) else b""
-    body, turned = bytearray(block[len(prefix) :]), orientation(block)
+def text(block: bytes, path: tuple[int, ...]) -> bytes:
+    """The value of a text tag, found through the directories that `path` names; empty if none."""
     try:
-        shape, at = first(bytes(body))
-        entries, _ = directory(bytes(body), shape, at)
+        block = block.removeprefix(PREFIX)
+        shape, at = first(block)
+        for tag in path[:-1]:
+            at = number({e.tag: e for e in directory(block, shape, at)[0]}.get(tag), shape)
+        found = {e.tag: e for e in directory(block, shape, at)[0]}.get(path[-1])
+        return found.value.rstrip(b"\0") if found else b""
     except Broken:
-        return block
-    found = {entry.tag: entry for entry in entries}
-    if ORIENTATION in found and found[ORIENTATION].type == 3:
-        struct.pack_into(shape.order + "H", body, found[ORIENTATION].value_at, 1)
-    if sideways(turned):
-        _swap(body, shape, found, X_RESOLUTION, Y_RESOLUTION)
-        for entry in _sub_entries(bytes(body), shape, found.get(EXIF)):
-            found[entry.tag] = entry
-        _swap(body, shape, found, PIXEL_WIDTH, PIXEL_HEIGHT)
-    width = struct.calcsize(shape.count)
-    struct.pack_into(shape.offset, body, at + width + len(entries) * shape.entry, 0)
-    return prefix + bytes(body)
-
-
-def _sub_entries(body: bytes, shape: Shape, pointer: Entry | None) -> Iterator[Entry]:
-    if pointer is not None:
-        try:
-            yield from directory(body, shape, number(pointer, shape))[0]
-        except Broken:
-            return
-
-
-def _swap(body: bytearray, shape: Shape, found: dict[int, Entry], one: int, other: int) -> None:
-    """Exchanges type, count and value of two tags; the tag numbers stay in order."""
-    if one in found and other in found:
-        a, b, size = found[one].at + 2, found[other].at + 2, shape.entry - 2
-        body[a : a + size], body[b : b + size] = body[b : b + size], body[a : a + size]
-
-
-def settle_xmp(packet: bytes) -> bytes:
-    """The same XMP packet with `tiff:Orientation` 1; no byte moves."""
-    return _XMP_ORIENTATION.sub(rb"\g<1>1", packet)
+        return b""

@@ -1,8 +1,9 @@
-"""The first directory of a TIFF, checked before a pixel is decoded (TIFF 6.0, section 8)."""
+"""The directories of a TIFF, checked before a pixel is decoded (TIFF 6.0, section 8)."""
 
 from wxjax.data.formats import exif
 from wxjax.data.formats.container import Broken
 
+SUBFILE, OLD_SUBFILE, DNG = 254, 255, 50706
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIPS, CHANNELS, ROWS, COUNTS, PLANAR = 273, 277, 278, 279, 284
 PREDICTOR, COLOURS, TILES, TILE_COUNTS, SUBIFDS = 317, 320, 324, 325, 330
@@ -13,14 +14,15 @@ COMPRESSIONS = {1, *FAX, 5, JPEG, 8, 32773, 32946, 50000}
 # Colour channels by photometric interpretation.
 COLOURS_OF = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
 _TILE_PIXELS = 1 << 24
+MOST_PAGES = 10_000
 
 
 class Page:
-    """The first directory: its tags by number, and the few numbers everything needs."""
+    """One directory: its tags by number, and the few numbers everything needs."""
 
-    def __init__(self, data: bytes):
-        self.shape, at = exif.first(data)
-        entries, self.following = exif.directory(data, self.shape, at)
+    def __init__(self, data: bytes, at: int = 0):
+        self.shape, start = exif.first(data)
+        entries, self.following = exif.directory(data, self.shape, at or start)
         self.entries = {entry.tag: entry for entry in entries}
         self.width, self.height = self.value(WIDTH), self.value(HEIGHT)
         self.photometric, self.channels = self.value(PHOTOMETRIC, -1), self.value(CHANNELS, 1)
@@ -39,6 +41,11 @@ class Page:
         if len(found) > 1:
             raise Broken("channels of unlike depth or format")
         return found.pop()
+
+    @property
+    def side(self) -> bool:
+        """Whether it is a smaller version, a preview or a mask of another page."""
+        return bool(self.value(SUBFILE) & 5) or self.value(OLD_SUBFILE) == 2
 
     @property
     def tiled(self) -> bool:
@@ -67,9 +74,28 @@ class Page:
         return self.channels > COLOURS_OF[self.photometric]
 
 
-def first(data: bytes) -> Page:
-    """The first directory of a TIFF this program can read; raises Broken with the reason."""
-    page = Page(data)
+def every(data: bytes) -> tuple[list[int], int]:
+    """Offsets of the pages' directories, and how many previews and masks lie beside them.
+
+    Raises Broken for a chain that ends nowhere or comes back to itself.
+    """
+    shape, at = exif.first(data)
+    found, aside, seen = [], [], set()
+    while at:
+        if at in seen or len(seen) >= MOST_PAGES:
+            raise Broken("its pages are a ring" if at in seen else f"over {MOST_PAGES} pages")
+        seen.add(at)
+        page = Page(data, at)
+        (aside if page.side else found).append(at)
+        at = page.following
+    return (found, len(aside)) if found else (aside[:1], len(aside) - 1)
+
+
+def first(data: bytes, at: int = 0) -> Page:
+    """A directory of a TIFF this program can read; raises Broken with the reason."""
+    page = Page(data, at)
+    if DNG in page.entries:
+        raise Broken("a camera's raw file (DNG); expected a developed picture")
     if not page.width or not page.height:
         raise Broken(f"impossible header ({page.width}x{page.height})")
     if page.photometric not in COLOURS_OF:

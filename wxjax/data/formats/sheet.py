@@ -2,8 +2,8 @@
 
 import struct
 
-from wxjax.data.formats import exif
-from wxjax.data.formats.container import Broken
+from wxjax.data.formats import exif, settle
+from wxjax.data.formats.container import Broken, Change
 
 # tag -> (type, count, value bytes in the file's byte order)
 Fields = dict[int, tuple[int, int, bytes]]
@@ -34,16 +34,13 @@ class Sheet:
         letter = {3: "H", 4: "I", 16: "Q"}[kind]
         return kind, len(values), struct.pack(f"{self.shape.order}{len(values)}{letter}", *values)
 
-    def copy(self, data: bytes, pointer: exif.Entry, turned: bool) -> tuple[int, int, bytes]:
+    def copy(self, data: bytes, pointer: exif.Entry, change: Change) -> tuple[int, int, bytes]:
         """Copies the directory a tag points to, and Interoperability inside it."""
         entries, _ = exif.directory(data, self.shape, exif.number(pointer, self.shape))
-        fields: Fields = {entry.tag: (entry.type, entry.count, entry.value) for entry in entries}
-        if turned and {exif.PIXEL_WIDTH, exif.PIXEL_HEIGHT} <= set(fields):
-            one, other = exif.PIXEL_WIDTH, exif.PIXEL_HEIGHT
-            fields[one], fields[other] = fields[other], fields[one]
+        fields = settle.fields(entries, self.shape, change)
         for entry in entries:
             if entry.tag == exif.INTEROP:
-                fields[entry.tag] = self.copy(data, entry, False)
+                fields[entry.tag] = self.copy(data, entry, change)
         kind = pointer.type if pointer.type in (4, 13, 16, 18) else 4
         letter = "Q" if kind in (16, 18) else "I"
         return kind, 1, struct.pack(self.shape.order + letter, self._directory(fields))
@@ -59,8 +56,11 @@ class Sheet:
         count = struct.pack(self.shape.count, len(rows))
         return self.put(count + b"".join(rows) + bytes(room))[0]
 
-    def finish(self, fields: Fields) -> bytes:
-        at, room = self._directory(fields), struct.calcsize(self.shape.offset)
-        start = 8 if self.shape.big else 4
-        self.body[start : start + room] = struct.pack(self.shape.offset, at)
+    def finish(self, *pages: Fields) -> bytes:
+        """The file: the pages' directories in a chain."""
+        link, room = 8 if self.shape.big else 4, struct.calcsize(self.shape.offset)
+        for fields in pages:
+            at = self._directory(fields)
+            self.body[link : link + room] = struct.pack(self.shape.offset, at)
+            link = at + struct.calcsize(self.shape.count) + len(fields) * self.shape.entry
         return bytes(self.body)

@@ -23,7 +23,7 @@ from wxjax.data.formats.page import (
 )
 
 DEFLATE = 8
-_PREDICTED = (5, 8, 32946, 50000)
+PREDICTED = (5, 8, 32946, 50000)
 
 
 def decode(data: bytes, page: Page) -> np.ndarray:
@@ -157,7 +157,7 @@ _UNPACK = {
 
 def predicts(page: Page, pixels: Samples) -> bool:
     """Whether new strips are differenced: where the source's were, and it is lossless here."""
-    coded = page.value(COMPRESSION, 1) in _PREDICTED
+    coded = page.value(COMPRESSION, 1) in PREDICTED
     return coded and page.value(PREDICTOR, 1) == 2 and pixels.dtype.kind == "u"
 
 

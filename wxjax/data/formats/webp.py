@@ -11,10 +11,13 @@ import struct
 import numpy as np
 from PIL import Image, WebPImagePlugin
 
-from wxjax.data.formats import exif
-from wxjax.data.formats.container import Broken, Header, Layout, Samples
+from wxjax.data.formats import exif, settle
+from wxjax.data.formats.container import Broken, Change, Header, Layout, Metadata, Samples
 
 QUALITY = 95
+FILM = "Make a film of it first, for example with ffmpeg"
+_KNOWN = {"VP8X", "VP8 ", "VP8L", "ALPH", "ANIM", "ANMF", "ICCP", "EXIF", "XMP "}
+_SIDE = 16383  # pixels, the most a WebP holds
 
 
 def recognise(data: bytes) -> bool:
@@ -56,15 +59,17 @@ def header(data: bytes) -> Header:
     if not width or not height:
         raise Broken(f"impossible header ({width}x{height})")
     names, block = [name for name, _ in parts], dict(parts).get(b"EXIF", b"")
-    notices, costs = [], []
-    if b"ANIM" in names:
-        notices.append("animated: the first picture only")
-        costs.append("animation frames left out")
-    if exif.has_thumbnail(block):
+    costs = []
+    if names.count(b"ANMF") > 1:
+        pictures = names.count(b"ANMF")
+        raise Broken(f"animated ({pictures} pictures); expected a still one. " + FILM)
+    if exif.has_thumbnail(block) or settle.has_thumbnail(dict(parts).get(b"XMP ", b"")):
         costs.append("embedded preview left out: it showed the picture before")
+    if strange := sorted({name.decode("latin-1") for name in names} - _KNOWN):
+        costs.append(f"chunks left out: {', '.join(strange)}")
     kind = "lossless" if _lossless(parts) else "lossy"
     turned = exif.orientation(block)
-    return Header(width, height, f"8-bit {kind} RGB", 8, turned, tuple(notices), tuple(costs))
+    return Header(width, height, f"8-bit {kind} RGB", 8, turned, (), tuple(costs))
 
 
 def _lossless(parts: list[tuple[bytes, bytes]]) -> bool:
@@ -85,10 +90,30 @@ def decode(data: bytes) -> tuple[Samples, Layout]:
     return pixels, "rgb+alpha" if alpha else "rgb"
 
 
-def encode(data: bytes, pixels: Samples, *, changed: bool) -> bytes:
-    """A WebP with these samples and the metadata of `data`."""
+def metadata(data: bytes) -> Metadata:
+    """EXIF, XMP and profile of a WebP, for a file of another kind."""
     parts = dict(reversed(chunks(data)))
-    lossless = not changed or _lossless(chunks(data))
+    block = parts.get(b"EXIF", b"").removeprefix(exif.PREFIX)
+    return Metadata(block, parts.get(b"XMP ", b""), parts.get(b"ICCP", b""))
+
+
+def encode(
+    data: bytes, pixels: Samples, layout: Layout, change: Change, *, changed: bool = True
+) -> bytes:
+    """A WebP with these samples and the metadata of `data`."""
+    tags = metadata(data)
+    block = settle.block(tags.exif, change) if tags.exif else settle.blank()
+    settled = Metadata(block, settle.xmp(tags.xmp, change), tags.icc)
+    return create(pixels, layout, settled, lossless=not changed or _lossless(chunks(data)))
+
+
+def create(pixels: Samples, layout: Layout, tags: Metadata, *, lossless: bool = False) -> bytes:
+    """A WebP, of quality 95 where it is lossy, with the metadata of a file of another kind."""
+    height, width = pixels.shape[:2]
+    if max(height, width) > _SIDE:
+        raise Broken(f"{width}x{height} is more than a WebP holds ({_SIDE} a side)")
+    if layout.startswith("grey"):
+        pixels = np.concatenate([np.repeat(pixels[..., :1], 3, -1), pixels[..., 1:]], -1)
     out = io.BytesIO()
     Image.fromarray(pixels).save(
         out,
@@ -97,8 +122,8 @@ def encode(data: bytes, pixels: Samples, *, changed: bool) -> bytes:
         quality=QUALITY if not lossless else 80,
         method=4,
         exact=True,
-        icc_profile=parts.get(b"ICCP", b""),
-        exif=exif.settle(parts.get(b"EXIF", b"")),
-        xmp=exif.settle_xmp(parts.get(b"XMP ", b"")),
+        icc_profile=tags.icc,
+        exif=tags.exif,
+        xmp=tags.xmp,
     )
     return out.getvalue()

@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 
 from wxjax import errors, files, settings, systems
 from wxjax.data import pipeline, sources
-from wxjax.evaluate import runner, stamp
-from wxjax.recipes import stages
+from wxjax.evaluate import bounded, runner, stamp
+from wxjax.recipes import pictures, stages
 from wxjax.systems import RestoreOptions
 from wxjax.systems.irsr import baselines, report, resize
 from wxjax.systems.irsr import measure as evaluation
@@ -225,8 +225,10 @@ def restorer(
     """
     if config.tiles.get("average"):
         raise errors.bad("--tile-mode", "average", "frames that are enlarged are not averaged")
+    pictures.allow(config, options.memory, options.devices)
     _, task, variables, about = system(workdir)
-    program = runner.Restorer(task, variables, config.tiles)
+    memory = config.tiles.get("memory", 0) or None
+    program = bounded.Restorer(task, variables, config.tiles, memory)
 
     def restore(rgb):
         luma = rgb @ np.float32([0.299, 0.587, 0.114])
@@ -255,6 +257,17 @@ def restorer(
         "overlap": tiles.overlap,
         "blend": tiles.blend,
     }
+
+
+def plan_pictures(
+    config: ConfigDict, workdir: pathlib.Path | None, options: RestoreOptions
+) -> bounded.Restorer:
+    """The network that plan asks what a picture takes."""
+    pictures.allow(config, options.memory, options.devices)
+    if workdir is None:
+        raise errors.InputError("plan: an infrared run is planned when trained: name its --model.")
+    _, task, variables, _ = system(workdir)
+    return bounded.Restorer(task, variables, config.tiles, config.tiles.get("memory", 0) or None)
 
 
 def check_degradation(enlargers: Mapping[str, Enlarger], source: Any) -> list[str]:

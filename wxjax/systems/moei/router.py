@@ -127,12 +127,14 @@ def logits(
     untrained net adds nothing.
 
     Args:
-      params: `start {kernel [s k], bias [k]}`, `standard {center, scale}`, both `[v]`,
+      params: `start {kernel [s k], bias [k]}` (absent where the picture's own statistics
+        are not read), `standard {center, scale}`, both `[v]`,
         and `net`.
     """
-    start = params["start"]
-    read = vector.shape[1] - len(start["kernel"])
-    first = vector[:, read:] @ start["kernel"] + start["bias"]
+    first = 0.0
+    if "start" in params:
+        start = params["start"]
+        first = vector[:, -len(start["kernel"]) :] @ start["kernel"] + start["bias"]
     vector = (vector - params["standard"]["center"]) / params["standard"]["scale"]
     net = params["net"]
     if int8:
@@ -150,9 +152,9 @@ def uncalibrated() -> dict[str, Array]:
     }
 
 
-def init_start(experts: int, features: int = signs.FEATURES) -> dict[str, Array]:
+def init_start(experts: int) -> dict[str, Array]:
     """A linear map from a picture's statistics to its degradation, that knows nothing yet."""
-    return {"kernel": jnp.zeros((features, experts)), "bias": jnp.zeros(experts)}
+    return {"kernel": jnp.zeros((signs.FEATURES, experts)), "bias": jnp.zeros(experts)}
 
 
 def fit_start(

@@ -14,7 +14,7 @@ SYSTEM = System(
     attribute=Late("wxjax.recipes.weather:attribute"),
     flags={
         "evaluate": ("data", "degradation", "tile-mode"),
-        "restore": ("memory", "devices", "tile-mode"),
+        "restore": ("memory", "devices", "tile-mode", "route", "strength"),
         "plan": ("memory", "devices", "tile-mode"),
         "bench": ("size", "repeats", "breakdown", "tile-mode"),
     },

@@ -20,7 +20,7 @@ from wxjax import errors
 from wxjax.losses import terms
 from wxjax.metrics import restoration
 from wxjax.nn import experts
-from wxjax.systems.moei import joint, reading, signs, stream
+from wxjax.systems.moei import joint, reading, stream
 from wxjax.systems.moei import router as routers
 from wxjax.systems.moei.backbone import Backbone
 from wxjax.systems.moei.engine import Engine, check_tiles, restore_images, restore_tiles
@@ -104,9 +104,9 @@ def init_router(router: routers.Router, key, batch: Mapping, picture: bool = Tru
     """
     vector, grid = jnp.asarray(batch["vector"][:1]), jnp.asarray(batch["grid"][:1])
     plain = {"center": jnp.zeros(vector.shape[1]), "scale": jnp.ones(vector.shape[1])}
-    start = routers.init_start(router.experts, picture * signs.FEATURES)
+    start = {"start": routers.init_start(router.experts)} if picture else {}
     net = router.init(key, vector, grid)["params"]
-    return {"params": {"router": {"start": start, "standard": plain, "net": net}}}
+    return {"params": {"router": {**start, "standard": plain, "net": net}}}
 
 
 def init_system(engine: Engine, unfrozen: tuple[str, ...], key, batch: Mapping) -> dict:

@@ -34,6 +34,8 @@ from wxjax.train import checkpoint, loop, provenance, weights
 def run(config: ConfigDict, workdir: pathlib.Path) -> None:
     """Trains until `train.num_steps`, or until stopped; then anneals, and trains the router."""
     variables = train(config, workdir)
+    if config.stages.anneal.num_steps:
+        variables = train(config, workdir, "anneal", variables)
     finish(config, variables, workdir)
 
 
@@ -45,8 +47,7 @@ def finish(config: ConfigDict, variables: dict, workdir: pathlib.Path) -> None:
     known, unknown = split["trained"] + split["held_out"][:half], split["held_out"][half:]
     system = {**variables, "calibration": routers.uncalibrated()}
     seen = look(config, system, photographs.Photographs(source.folder, known), "labels", workdir)
-    start = jax.device_get(routers.init_start(seen.mse.shape[1] - 1, 0))
-    router = recipe.train_router(config, seen, workdir, start)
+    router = recipe.train_router(config, seen, workdir, None)
     system["params"]["router"] = router["params"]["router"]
     stage = stages.stage_config(config, "system", "router")
     engine = moei.make_engine(stage)
@@ -150,18 +151,25 @@ def judge(seen: Any, settings: dict) -> dict[str, float]:
     }
 
 
-def train(config: ConfigDict, workdir: pathlib.Path, variables: Any = None) -> dict:
-    """The joint stage; returns averaged variables."""
-    stage = stages.stage_config(config, "joint", "joint")
+def train(
+    config: ConfigDict, workdir: pathlib.Path, length: str = "joint", variables: Any = None
+) -> dict:
+    """All heads at once, for as long as `stages[length]` says; returns averaged variables.
+
+    `joint` goes on at a constant rate; `anneal` starts from its `variables`, on other draws,
+    and lets the rate fall to nothing.
+    """
+    stage = stages.stage_config(config, "joint", length)
+    stage.data.seed += length != "joint"
     task = systems.make(stage)
     names = files.read_json(pathlib.Path(config.data.root) / "split.json")["trained"]
     source = photographs.Photographs(config.data.root, names)
     mesh = meshes.make(stage.mesh.devices, batch_size=config.data.rows)
-    batches = weather_batches(config, source, mesh)
+    batches = weather_batches(stage, source, mesh)
     state = loop.train(
-        task, stage, batches, workdir / "joint", variables=variables, mesh=mesh, name="weather"
+        task, stage, batches, workdir / length, variables=variables, mesh=mesh, name=length
     )
-    return stages.chosen(stage, workdir / "joint", state)
+    return stages.chosen(stage, workdir / length, state)
 
 
 def weather_batches(

@@ -15,7 +15,7 @@ SYSTEM = System(
     attribute=Late("wxjax.recipes.weather:attribute"),
     flags={
         "evaluate": ("data", "tile-mode"),
-        "restore": ("tile-mode", "reference", "scene-reset", "reset-every"),
+        "restore": ("memory", "tile-mode", "reference", "scene-reset", "reset-every"),
         "bench": ("size", "repeats", "tile-mode"),
     },
     weights={

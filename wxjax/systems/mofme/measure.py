@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from wxjax import errors
+from wxjax.evaluate import plan
 from wxjax.evaluate.runner import plain, round8
 from wxjax.systems.mofme import temporal
 from wxjax.task import Task
@@ -27,11 +28,27 @@ class Streamer:
 
     takes_uint8 = True
 
-    def __init__(self, task: Task, variables: Any, remember: bool = True):
+    def __init__(
+        self,
+        task: Task,
+        variables: Any,
+        remember: bool = True,
+        *,
+        batch: int = 1,
+        rebuild: Callable[[int], Task] | None = None,
+        budget: int | None = None,
+    ):
+        """`batch` tiles at a time; `rebuild` is the task with another number of them.
+
+        Args:
+          budget: bytes that the process may hold; None for what the machine has.
+        """
         if task.stream is None:
             raise errors.InputError("this system knows no video: expected a task with a stream.")
         self._stream, self._remember = task.stream, np.bool_(remember)
         self._variables = jax.device_put(task.prepare(variables))
+        self._rebuild, self._budget, self.batch = rebuild, budget, batch
+        self._programs: dict[tuple, Any] = {}
         self._step = jax.jit(task.stream.step, donate_argnums=(1,))
 
     def start(self, height: int, width: int) -> dict[str, Any]:
@@ -40,13 +57,46 @@ class Streamer:
     def reset(self, state: Mapping[str, Any]) -> dict[str, Any]:
         return self._stream.reset(state)
 
+    def smaller(self) -> bool:
+        """Half the tiles at a time from now on; False where there is one already."""
+        if self.batch == 1 or self._rebuild is None:
+            return False
+        self.batch //= 2
+        self._programs.clear()
+        stream = self._rebuild(self.batch).stream
+        self._step = jax.jit(stream.step, donate_argnums=(1,))
+        return True
+
+    def fit(self, height: int, width: int, dtype: Any) -> int:
+        """Takes the most tiles at a time that memory allows, before the first frame; the bytes.
+
+        Raises:
+          InputError: where one tile at a time is too much.
+        """
+        budget = self._budget or plan.available()
+        while True:
+            frame = jax.ShapeDtypeStruct((height, width, 3), dtype)
+            state = jax.eval_shape(lambda: self.start(height, width))
+            program = self._step.lower(self._variables, state, frame, self._remember).compile()
+            need = plan.resident() + plan.work(program, self._variables)
+            if need <= budget:
+                self._programs[height, width, np.dtype(dtype).str] = program
+                return need
+            if not self.smaller():
+                raise errors.InputError(
+                    f"memory={budget / 2**30:.2f}GiB: a film of {width}x{height} takes "
+                    f"{need / 2**30:.2f} GiB with one tile at a time. Allow more with --memory, "
+                    "or take a smaller --config.tiles.tile."
+                )
+
     def step(self, state: Mapping[str, Any], frame: np.ndarray):
         """The next state, the frame restored (float32, unclipped), and what was said of it.
 
         The state passed in is gone afterwards: its memory is the next one's.
         """
         state = jax.tree.map(jax.numpy.asarray, dict(state))
-        state, restored, said = self._step(self._variables, state, frame, self._remember)
+        program = self._programs.get((*frame.shape[:2], frame.dtype.str), self._step)
+        state, restored, said = program(self._variables, state, frame, self._remember)
         return state, np.asarray(restored), jax.device_get(said)
 
 

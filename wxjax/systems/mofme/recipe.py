@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from wxjax import errors, files, systems
 from wxjax.data import clips, films, sources
 from wxjax.evaluate import stamp
-from wxjax.recipes import single, stages
+from wxjax.recipes import pictures, single, stages
 from wxjax.systems import Evaluated, EvaluateOptions, RestoreOptions
 from wxjax.systems.mofme import measure as streaming
 from wxjax.systems.mofme import report, temporal
@@ -201,11 +201,20 @@ def streamer(
         cuts = config.video.cuts
         cuts.detect = cuts.detect and options.scene_reset
         cuts.every = options.reset_every or cuts.every
+    pictures.allow(config, options.memory, None)
     task, variables, about = single.system(config, workdir)
     remember = options.reference
     if remember is None:
         remember = about.get("reference", {}).get("kept", True)
-    return streaming.Streamer(task, variables, remember), {
+
+    def rebuild(batch: int):
+        changed = stages.stage_config(config, config.stage, config.stage)
+        changed.tiles.batch_size = batch
+        return systems.make(changed)
+
+    budget = config.tiles.get("memory", 0) or None
+    sizes = dict(batch=config.tiles.batch_size, rebuild=rebuild, budget=budget)
+    return streaming.Streamer(task, variables, remember, **sizes), {
         "model": systems.load(config.system).title,
         "weights_hash": files.sha256(workdir / "system" / "weights.npz"),
         "commit": about.get("commit"),

@@ -9,6 +9,7 @@ SYSTEM = System(
     evaluate=Late("wxjax.recipes.weather:evaluate"),
     report=Late("wxjax.report.build:build"),
     restorer=Late("wxjax.recipes.weather:restorer"),
+    plan=Late("wxjax.recipes.weather:plan_pictures"),
     bench=Late("wxjax.recipes.weather:bench"),
     attribute=Late("wxjax.recipes.weather:attribute"),
     import_state={
@@ -20,7 +21,8 @@ SYSTEM = System(
     },
     flags={
         "evaluate": ("data", "degradation", "tile-mode"),
-        "restore": ("tile-mode",),
+        "restore": ("memory", "tile-mode"),
+        "plan": ("memory", "tile-mode"),
         "bench": ("size", "repeats", "tile-mode"),
     },
     weights={

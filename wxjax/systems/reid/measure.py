@@ -100,7 +100,43 @@ class list_of:
         return iter(self._batches)
 
 
-PLACES = ("camera", "scene")
+PLACES = ("camera", "scene", "self")
+
+
+def place_of(camera: np.ndarray, scene: np.ndarray, protocol: str) -> np.ndarray:
+    """What a true match must differ in, a number a shot; 'self': only in being another shot."""
+    return {"camera": camera, "scene": scene, "self": np.arange(len(camera))}[protocol]
+
+
+def workable(pid: np.ndarray, camera: np.ndarray, scene: np.ndarray, role: np.ndarray) -> list[str]:
+    """The protocols under which some query has a true match."""
+    queries = np.flatnonzero(np.isin(role, ("query", "both")))
+    gallery = np.isin(role, ("gallery", "both"))
+    found = []
+    for protocol in PLACES:
+        place = place_of(camera, scene, protocol)
+        match = lambda q, place=place: gallery & (pid == pid[q]) & (place != place[q])
+        if any(match(q).any() for q in queries):
+            found.append(protocol)
+    return found
+
+
+def check(source: Any, protocol: str, split: str) -> None:
+    """Refuses a source of shots none of which can be found, before anything is trained.
+
+    Raises:
+      InputError: naming a protocol that would do, where there is one.
+    """
+    pid, camera = getattr(source, "pids", None), getattr(source, "cameras", None)
+    if pid is None or camera is None:
+        return
+    records = getattr(source, "records", None)
+    unknown = np.full(len(pid), -1)
+    scene = unknown if records is None else np.array([record.scene for record in records])
+    found = workable(pid, camera, scene, source.roles())
+    if protocol not in found:
+        why = no_match(pid, source.roles(), place_of(camera, scene, protocol), protocol, found)
+        raise errors.InputError(f"{split}: {why}")
 
 
 def compare(
@@ -118,7 +154,7 @@ def compare(
 
     Args:
       feature: `[n f]` of every shot as a query; `other` alike as gallery, where it differs.
-      protocol: 'camera' or 'scene': what a true match must differ in.
+      protocol: of PLACES: what a true match must differ in.
 
     Returns: the ranking, and the places of queries and of gallery entries among the shots.
 
@@ -129,7 +165,7 @@ def compare(
         raise errors.unknown("config.evaluate.protocol", protocol, PLACES)
     q = np.flatnonzero(np.isin(shots.role, ("query", "both")))
     g = np.flatnonzero(np.isin(shots.role, ("gallery", "both")))
-    place = shots.camera if protocol == "camera" else shots.scene
+    place = place_of(shots.camera, shots.scene, protocol)
     gallery = feature if other is None else other
     where = {int(shot): at for at, shot in enumerate(g)}
     itself = np.array([where.get(int(shot), -1) for shot in q])
@@ -142,22 +178,32 @@ def compare(
         *sides, distance=distance, itself=itself, chunk=min(chunk, len(q)), form=form, keep=keep
     )
     if not found.valid.any():
-        raise errors.InputError(no_match(shots, q, g, place, protocol))
+        found = workable(shots.pid, shots.camera, shots.scene, shots.role)
+        raise errors.InputError(no_match(shots.pid, shots.role, place, protocol, found))
     return found, q, g
 
 
-def no_match(shots: Shots, q: np.ndarray, g: np.ndarray, place: np.ndarray, protocol: str) -> str:
-    """Why no query of a set has a true match."""
-    shared = np.intersect1d(shots.pid[q], shots.pid[g])
+def no_match(
+    pid: np.ndarray, role: np.ndarray, place: np.ndarray, protocol: str, others: Sequence[str]
+) -> str:
+    """Why no query of a set has a true match; `others` are the protocols that would do."""
+    q = np.isin(role, ("query", "both"))
+    g = np.isin(role, ("gallery", "both"))
+    shared = np.intersect1d(pid[q], pid[g])
     if not len(shared):
         return (
-            f"no query has a true match: none of {len(np.unique(shots.pid[q]))} query identities "
+            f"no query has a true match: none of {len(np.unique(pid[q]))} query identities "
             "is in the gallery. Cure: were query and gallery named by one rule?"
+        )
+    cure = f"config.evaluate.protocol={others[0]}" if others else "more shots of an identity"
+    if protocol == "self":
+        return (
+            f"no query has a true match: each of {len(shared)} identities has one shot only. "
+            f"Cure: {cure}."
         )
     return (
         f"no query has a true match: in the gallery each of {len(shared)} identities is seen by "
-        f"its query's own {protocol} only ({len(np.unique(place))} in all). Cure: another split, "
-        f"or config.evaluate.protocol={'scene' if protocol == 'camera' else 'camera'}."
+        f"its query's own {protocol} only ({len(np.unique(place))} in all). Cure: {cure}."
     )
 
 

@@ -15,15 +15,16 @@ import dataclasses
 import os
 import pathlib
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from wxjax import errors
-from wxjax.data import images, records
+from wxjax.data import images, passed, records
+from wxjax.data.formats.kinds import SUFFIXES, note
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"}
 SHARES = {"train": 0.85, "val": 0.05, "test": 0.10}
 
 
@@ -105,7 +106,7 @@ def pixels(picture: images.Picture) -> np.ndarray:
     Raises:
       InputError: for floats, and layouts other than grey and RGB.
     """
-    x, layout = picture.pixels, picture.layout
+    x, layout = images.single(picture).pixels, picture.layout
     if x.dtype == np.float32:
         cure = "Scale them to 16 bits, and keep the scale: no value is stretched silently."
         raise errors.bad(repr(picture.name), "floats", "expected 8 or 16 bits", cure)
@@ -138,8 +139,11 @@ def folder(root: os.PathLike | str, scale: int = 4) -> Frames:
     for name, reader in LAYOUTS.items():
         found = reader(root)
         if found:
+            passed.say(root, passed.count(root))
             return Frames(found, root, name, scale)
-    raise errors.InputError(f"{root}: no frames found; expected {', '.join(sorted(SUFFIXES))}.")
+    raise errors.InputError(
+        f"{root}: no frames found; expected {note()}. {passed.line(passed.count(root))}".strip()
+    )
 
 
 def within(source: Frames, split: str) -> Frames:
@@ -190,6 +194,10 @@ def _frame(root: pathlib.Path, path: pathlib.Path, scene: str, split: str) -> Fr
     return Frame("-".join((*place.parts[:-1], path.stem)), path, scene, split)
 
 
+def _stem(path: pathlib.Path) -> str:
+    return unicodedata.normalize("NFC", path.stem)
+
+
 def pairs(root: pathlib.Path) -> list[Frame]:
     """HR beside LR, in the root or up to two levels below; LR alone has no truth."""
     found: list[Frame] = []
@@ -202,8 +210,8 @@ def pairs(root: pathlib.Path) -> list[Frame]:
         inside = {p.name.lower(): p for p in place.iterdir() if p.is_dir()}
         if "lr" not in inside:
             continue
-        large = {p.stem: p for p in pictures(inside["hr"])} if "hr" in inside else {}
-        small = {re.sub(r"x\d$", "", p.stem): p for p in pictures(inside["lr"])}
+        large = {_stem(p): p for p in pictures(inside["hr"])} if "hr" in inside else {}
+        small = {re.sub(r"x\d$", "", _stem(p)): p for p in pictures(inside["lr"])}
         lost = sorted(small.keys() ^ large.keys()) if large else []
         if lost:
             shown = ", ".join(lost[:6]) + (" ..." if lost[6:] else "")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from wxjax import errors
-from wxjax.data import inventories
+from wxjax.data import inventories, passed
+from wxjax.data.formats.kinds import note
 from wxjax.data.sources import read_uint8
 from wxjax.systems.reid.data import identities, layouts
 from wxjax.systems.reid.data.layouts import BANDS, PICTURES, Record
@@ -93,6 +94,7 @@ def read(root: os.PathLike | str, layout: str, split: str, *, modalities, size) 
     found = layouts.LAYOUTS[layout](root, split, tuple(modalities))
     if not found:
         raise errors.InputError(f"{str(root)!r}: no picture in the {split} split of {layout}.")
+    passed.say(root, passed.count(root))
     return Files(found, layout, modalities, size, third=layout == "rgbnt100")
 
 
@@ -128,8 +130,13 @@ def _siblings(path: pathlib.Path, modalities: Sequence[str]) -> list[pathlib.Pat
     if here is None:
         return [path, *[None] * (len(modalities) - 1)]
     folders = layouts.bands(path.parent.parent, modalities)
-    beside = [None if f is None else f / path.name for f in folders]
-    return [p if p == path or p is not None and p.is_file() else None for p in beside]
+    found = []
+    for folder in folders:
+        named = {} if folder is None else {layouts.stem(p): p for p in layouts.pictures(folder)}
+        same = path if folder == path.parent else None if folder is None else folder / path.name
+        beside = same if same == path or same is not None and same.is_file() else None
+        found.append(beside or named.get(layouts.stem(path)))
+    return found
 
 
 def loose(root: pathlib.Path, modalities: Sequence[str]) -> list[Record]:
@@ -149,10 +156,13 @@ def loose(root: pathlib.Path, modalities: Sequence[str]) -> list[Record]:
             found.append(Record(name, paths, who(name), -1, -1, "gallery"))
     if not holders:
         alone = [None] * (len(modalities) - 1)
-        paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in PICTURES)
+        paths = sorted(
+            p for p in root.rglob("*") if p.suffix.lower() in PICTURES and p.name[0] != "."
+        )
         found = [Record(p.stem, (p, *alone), who(p.name), -1, -1, "gallery") for p in paths]
     if not found:
-        raise errors.bad("--gallery", str(root), "holds no picture (.jpg, .png, .bmp)")
+        raise errors.bad("--gallery", str(root), f"holds no picture ({note()})")
+    passed.say(root, passed.count(root))
     return found
 
 

@@ -6,6 +6,7 @@ camera, scene, attributes, index}`, `pids [n]`, `cameras [n]`, `roles() [n]` ('q
 """
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import grain
 import numpy as np
 
 from wxjax import errors
+from wxjax.data import skipping
 
 _ENDLESS = 2**60
 ARRAYS = ("image", "present", "label", "camera", "index")  # what a batch holds
@@ -31,6 +33,7 @@ class IdentityStream:
 
     def __init__(self, source: Any, *, identities: int, instances: int, seed: int):
         self.source, self.seed = source, seed
+        self.tolerant = skipping.Tolerant(source)
         self.identities, self.instances = identities, instances
         pids = np.asarray(source.pids)
         self.names = np.unique(pids)  # sorted: labels do not depend on the order of files
@@ -59,7 +62,10 @@ class IdentityStream:
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         label, place = self.at(position)
-        return {**self.source[place], "label": np.int32(label)}
+        rng = np.random.default_rng([self.seed, position, 5])
+        others = map(int, rng.permutation(self._places[label]))  # shots of the same identity
+        found = self.tolerant.first(itertools.chain([place], others))
+        return {**found, "label": np.int32(label)}
 
     def at(self, position: int) -> tuple[int, int]:
         """(label, place in the source) at a position of the stream."""

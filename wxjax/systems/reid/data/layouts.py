@@ -14,13 +14,15 @@ their own numbers: one map for both sides.
 import csv
 import pathlib
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from wxjax import errors
+from wxjax.data.formats.kinds import SUFFIXES as PICTURES
+from wxjax.data.formats.kinds import note
 
 BANDS = {"rgb": ("RGB", "vis"), "nir": ("NI", "NIR", "ni"), "tir": ("TI", "TIR", "th")}
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp"}
 
 
 class Record(NamedTuple):
@@ -48,7 +50,29 @@ def folder(root: pathlib.Path, names: Sequence[str], layout: str) -> pathlib.Pat
 
 
 def pictures(where: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(p for p in where.iterdir() if p.suffix.lower() in PICTURES)
+    """The pictures of a folder, sorted.
+
+    Raises:
+      InputError: where it holds files of other kinds and no picture: an absent band is no
+        folder, and a full one is no absent band.
+    """
+    inside = sorted(p for p in where.iterdir() if not p.name.startswith("."))
+    found = [p for p in inside if p.suffix.lower() in PICTURES and p.is_file()]
+    others = [
+        p for p in inside if p.is_file() and p.suffix.lower() not in (".csv", ".txt", ".json")
+    ]
+    if others and not found:
+        endings = ", ".join(sorted({p.suffix.lower() or "no ending" for p in others})[:6])
+        raise errors.InputError(
+            f"{str(where)!r}: {len(others)} files ({endings}) and no picture; expected {note()}. "
+            "Convert them, or leave out this band with --config.data.modalities."
+        )
+    return found
+
+
+def stem(path: pathlib.Path) -> str:
+    """A file's name without its ending, in Unicode's composed form (NFC)."""
+    return unicodedata.normalize("NFC", path.stem)
 
 
 def parsed(path: pathlib.Path, pattern: str, layout: str) -> re.Match:
@@ -74,7 +98,8 @@ def bands(where: pathlib.Path, modalities: Sequence[str]) -> list[pathlib.Path |
 def side_by_name(where: pathlib.Path, modalities: Sequence[str], strict: str = ""):
     """(name, a file a band) of every name; with `strict` each must be in every band."""
     folders = bands(where, modalities)
-    by_band = [{} if b is None else {p.stem: p for p in pictures(b)} for b in folders]
+    by_band = [{} if b is None else {stem(p): p for p in pictures(b)} for b in folders]
+    _meet(where, modalities, by_band)
     names = sorted(set().union(*by_band))
     for name in names:
         files = tuple(band.get(name) for band in by_band)
@@ -82,6 +107,18 @@ def side_by_name(where: pathlib.Path, modalities: Sequence[str], strict: str = "
             lost = modalities[files.index(None)]
             raise errors.InputError(f"{str(where)!r}: {name} has no picture in {lost}; {strict}.")
         yield name, files
+
+
+def _meet(where: pathlib.Path, modalities: Sequence[str], by_band: Sequence[dict]) -> None:
+    """Refuses a band of which no name is in any other: other names are no missing pictures."""
+    for i, (band, names) in enumerate(zip(modalities, by_band, strict=True)):
+        rest = set().union(*(other for j, other in enumerate(by_band) if j != i))
+        if names and rest and not rest & set(names):
+            one, other = min(names), min(rest)
+            raise errors.InputError(
+                f"{str(where)!r}: no picture of {band} has the name of one in another band, "
+                f"such as {one!r} and {other!r}; expected the same name for the same shot."
+            )
 
 
 def rgbnt201(root: pathlib.Path, split: str, modalities) -> list[Record]:
@@ -181,7 +218,7 @@ def _meta(path: pathlib.Path) -> dict[str, tuple[int, int, int]] | None:
                 raise errors.InputError(
                     f"{str(path)!r}, line {number}: pid, camid and scene are whole numbers."
                 ) from error
-            found[pathlib.Path(row["name"]).stem] = numbers
+            found[stem(pathlib.Path(row["name"]))] = numbers
     return found
 
 

@@ -61,6 +61,8 @@ class Subset:
         self.modalities = source.modalities
         self.pids = np.asarray(source.pids)[self._places]
         self.cameras = np.asarray(source.cameras)[self._places]
+        if hasattr(source, "records"):
+            self.records = [source.records[i] for i in self._places]
 
     def __len__(self) -> int:
         return len(self._places)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from wxjax import errors, files
-from wxjax.data import images
+from wxjax.data import images, passed
+from wxjax.data.formats.kinds import SUFFIXES, note
 from wxjax.systems.tod.data import valley
 
 PROTOCOLS = ("R", "odd", "half", "loo", "list")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 NAMES = ("embedded", "folder", "lightmap")
 _HELD = ("half", "test")  # sub-folders with the truth at hours that are not given
 _PARTS = ("mask", "sky_mask")
@@ -165,7 +165,8 @@ def list_hours(root: pathlib.Path, period: float) -> dict[pathlib.Path, float]:
         ]  # fmt: skip
         found = {path: parse_hour(path.name, period) for path in pictures}
     if not found:
-        raise errors.bad("folder", str(root), f"holds no picture ({', '.join(SUFFIXES)})")
+        raise errors.bad("folder", str(root), f"holds no picture ({note()})")
+    passed.say(root, passed.count(root))
     ordered = dict(sorted(found.items(), key=lambda entry: entry[1]))
     paths, hours = list(ordered), list(ordered.values())
     for one, other, early, late in zip(paths, paths[1:], hours, hours[1:], strict=False):
@@ -188,7 +189,7 @@ def read_frames(found: dict[pathlib.Path, float]) -> np.ndarray:
     """
     frames, first = [], None
     for path in found:
-        picture = np.rint(images.to_rgb(images.read(path)) * 255).astype(np.uint8)
+        picture = np.rint(images.to_rgb(images.single(images.read(path))) * 255).astype(np.uint8)
         if first is not None and picture.shape != frames[0].shape:
             sizes = ["x".join(map(str, f.shape[1::-1])) for f in (picture, frames[0])]
             rule = f"expected the size of {first.name}, {sizes[1]}: one view that does not move"
