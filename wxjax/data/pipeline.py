@@ -1,7 +1,7 @@
 """Batches for training, endless and resumable; examples for evaluation, in order."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grain
