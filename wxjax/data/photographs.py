@@ -129,15 +129,15 @@ class Photographs:
         return self._depths[start : start + h * w].reshape(h, w)
 
     def crop(
-        self, rng: np.random.Generator, size: int, widest: float = 4.0
+        self, rng: np.random.Generator, size: int, widest: float | int = 4.0
     ) -> tuple[UInt8[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]:
         """A square of `size` to `widest` times `size` pixels, resized to `size`; its depth."""
         i = int(rng.integers(len(self.rows)))
         picture, depth = self.picture(i), self.depth(i, int(rng.integers(DEPTHS)))
         h, w = picture.shape[:2]
-        side = (
-            int(rng.uniform(size, min(widest * size, h, w) + 1)) if min(h, w) > size else min(h, w)
-        )
+        side = most = min(h, w)
+        if most > size:
+            side = int(rng.uniform(size, min(widest * size, most) + 1))
         y, x = int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1))
         part = picture[y : y + side, x : x + side]
         fy, fx = depth.shape[0] / h, depth.shape[1] / w
@@ -163,7 +163,7 @@ class Crops:
         slots: int,
         size: int,
         seed: int,
-        widest: float = 4,
+        widest: float | int = 4,
     ):
         self.photographs, self.batch, self.slots, self.size = source, batch, slots, size
         self.seed, self.widest = seed, widest

@@ -50,7 +50,7 @@ def make(seed: int, *, streaks: int = 512, flakes: int = 384, drops: int = 96, s
     )
 
 
-def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+def log_uniform(rng: np.random.Generator, low: float | int, high: float | int) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
@@ -76,7 +76,7 @@ def streak_layer(rng: np.random.Generator, side: int) -> UInt8[np.ndarray, "s s"
     return to_bytes(layer)
 
 
-def tapered(length: float, width: float, angle: float) -> Float[np.ndarray, "k k"]:
+def tapered(length: float | int, width: float, angle: float) -> Float[np.ndarray, "k k"]:
     """A streak of peak 1: Gaussian across, its ends fading over a quarter of the length."""
     half = int(np.ceil(length / 2 + 3 * width)) + 1
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float32)
@@ -121,7 +121,7 @@ def flake_layer(rng: np.random.Generator, side: int) -> UInt8[np.ndarray, "s s"]
     if rng.random() < 0.3:
         for _ in range(int(rng.integers(1, 13))):
             radius = rng.uniform(8, 25)
-            kernel = snow.flake(radius, 0, 0, radius * rng.uniform(0.3, 0.6), rng)
+            kernel = snow.flake(radius, 0.0, 0.0, radius * rng.uniform(0.3, 0.6), rng)
             large = scatter(side, kernel, 1.0 / side**2, (0.15, 0.5), rng)
             clear *= 1 - np.clip(large, 0, 1)
     return to_bytes(1 - clear)
@@ -165,7 +165,7 @@ def drop_layer(
     return layer, np.clip(np.rint(shift), -2000, 2000).astype(np.int16)
 
 
-def blob(y, x, radius: float, tail: float, rng: np.random.Generator) -> np.ndarray:
+def blob(y, x, radius: float, tail: float | int, rng: np.random.Generator) -> np.ndarray:
     """Distance within the border of a few discs run together, and a trail above them."""
     inside = np.full(y.shape, -1e9, np.float32)
     for i in range(int(rng.integers(1, 4))):

@@ -107,7 +107,7 @@ class Backbone(nn.Module):
     def block(self) -> str:
         return self.model.get("block", "swin")
 
-    def encode(self, regions: Float[Array, "r s s 3"]) -> list:
+    def encode(self, regions: Float[Array, "r h w 3"]) -> list:
         if self.block == "conv":
             return self.encoder(regions)
         return self.encoder(regions, self.model.get("alone", 0))
@@ -119,7 +119,7 @@ class Backbone(nn.Module):
             return self.bottleneck(tokens, position, valid)
         return self.bottleneck(tokens, position, valid, projections, key)
 
-    def decode(self, tokens, skips, image) -> Float[Array, "r s s 3"]:
+    def decode(self, tokens, skips, image) -> Float[Array, "r h w 3"]:
         """Of mixed tokens `[r t t d]`, the encoder's maps and the regions themselves `[r s s 3]`;
         without the input's share."""
         if self.block == "conv":

@@ -39,7 +39,9 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "r h w c"]) -> Float[Array, "r h w d"]:
-        init = nn.initializers.variance_scaling(2 * self.gain**2 + 1e-30, "fan_in", "normal")
+        init = nn.initializers.zeros
+        if self.gain:
+            init = nn.initializers.variance_scaling(2 * self.gain**2, "fan_in", "normal")
         kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return conv3x3(x, kernel.astype(self.dtype)) + bias.astype(self.dtype)

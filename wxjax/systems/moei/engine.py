@@ -191,8 +191,8 @@ def look(engine: Engine, apply: Callable[..., Any], images, batch) -> Looked:
         return Looked(maps, *flat, extent, parts, share, index)
     index = place[..., 0] * extent[1] + place[..., 1]
     index = jnp.where(real[:, None], index, total)  # padding falls off the end
-    ramps = (tile.window(settings.blend, side, settings.overlap // step) for side in (tall, wide))
-    down, across = ramps
+    overlap = settings.overlap // step if n > 1 else 0
+    down, across = (tile.window(settings.blend, side, overlap) for side in (tall, wide))
     weight = jnp.asarray((down[:, None] * across).reshape(1, each, 1))
     weighted = tokens.reshape(n, each, d) * weight
     sums = jnp.zeros((total, d)).at[index].add(weighted, mode="drop")

@@ -59,7 +59,7 @@ def degrade(
     shares: Float[Array, "b k"],
     *,
     draws: Draws = Draws(),  # noqa: B008  (a tuple of numbers)
-    strength: float | Float[Array, ""] = 1.0,
+    strength: float | int | Float[Array, ""] = 1.0,
     in_turn: bool | None = None,
 ) -> Sample:
     """Samples of the kinds that `shares` names.
