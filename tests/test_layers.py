@@ -198,3 +198,12 @@ def test_what_one_system_alone_needs_lies_in_its_folder():
         if next(iter(found)) in {p.name for p in (ROOT / "systems").iterdir()}
     }
     assert set(alone) <= LEFT, {name: found for name, found in alone.items() if name not in LEFT}
+
+
+def test_modules_and_functions_stay_short():
+    for path in ROOT.rglob("*.py"):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 350, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 70, f"{path}: {node.name}"
