@@ -158,6 +158,7 @@ class Film(Job):
             "tracks": [
                 {"kind": t.kind, "codec": t.codec, "does": t.does} for t in self.plan.tracks
             ],
+            "turned": about.turn != video.Turn(),
             "deinterlaced": fields.NAME if self.reader.fields else None,
             "notes": list(self.notes), "lost": self.lost,
         }  # fmt: skip
