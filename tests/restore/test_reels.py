@@ -557,6 +557,20 @@ def test_lossless_films_stay_lossless(tmp_path, codec, kind, ending):
         assert samples(made) == samples(source)
 
 
+def test_lossless_films_of_odd_sides_keep_every_sample(tmp_path):
+    source = reel(tmp_path / "odd.mkv", codec="ffv1", size=(33, 17), count=3)
+    assert not restore([source], tmp_path / "out").failed
+
+    def planes(path):
+        for frame in io.read(path):
+            for plane in frame.plain.planes:
+                rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+                yield rows[:, : plane.width]
+
+    for a, b in zip(planes(source), planes(tmp_path / "out" / "odd.mkv"), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_what_is_lossy_is_said(tmp_path, capsys):
     source = reel(tmp_path / "m.mkv", codec="ffv1", kind="yuv444p", count=3)
     restore([source], tmp_path / "out", codec="h264", progress=True)
