@@ -334,6 +334,14 @@ def test_whole_films_are_complete(tmp_path):
     assert len(report.done) == 4 and not report.failed
 
 
+def test_a_broadcast_torn_within_a_packet_says_so(tmp_path):
+    whole = reel(tmp_path / "tv.ts", count=20)
+    (tmp_path / "cut.ts").write_bytes(whole.read_bytes()[: 188 * 40 + 77])
+    report = restore([whole, tmp_path / "cut.ts"], tmp_path / "out")
+    assert len(report.done) == 2 and len(report.failed) == 1
+    assert "within a packet: it is cut off" in report.failed[0].reason
+
+
 def test_damage_in_the_middle_is_said_and_what_is_good_is_kept(tmp_path):
     whole = reel(tmp_path / "whole.mp4", count=40, size=(160, 96), options={"g": "5"})
     bad = reels.flip(whole, tmp_path / "bad.mp4", (0.4, 0.55))
@@ -549,6 +557,20 @@ def test_lossless_films_stay_lossless(tmp_path, codec, kind, ending):
         assert samples(made) == samples(source)
 
 
+def test_lossless_films_of_odd_sides_keep_every_sample(tmp_path):
+    source = reel(tmp_path / "odd.mkv", codec="ffv1", size=(33, 17), count=3)
+    assert not restore([source], tmp_path / "out").failed
+
+    def planes(path):
+        for frame in io.read(path):
+            for plane in frame.plain.planes:
+                rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+                yield rows[:, : plane.width]
+
+    for a, b in zip(planes(source), planes(tmp_path / "out" / "odd.mkv"), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_what_is_lossy_is_said(tmp_path, capsys):
     source = reel(tmp_path / "m.mkv", codec="ffv1", kind="yuv444p", count=3)
     restore([source], tmp_path / "out", codec="h264", progress=True)
@@ -652,8 +674,7 @@ def test_matroska_s_rate_is_the_film_s_and_the_bar_knows_its_length(tmp_path):
         about, long = io.info(path), extent.measure(path)
         assert about.rate == long.rate == 10 and long.frames == 20
         assert long.end == pytest.approx(2.0)
-    broken = extent.Extent(10, 10, 0.0, 0.9, 1.0, 1.0)
-    assert not broken.cut()
+    assert not extent.measure(source).cut() and extent.measure(source).cut(1.7)
 
 
 # ---- the command --------------------------------------------------------------------------------

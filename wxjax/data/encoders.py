@@ -66,6 +66,7 @@ CODECS: dict[str, Codec] = {
     "r210": Codec(("r210",), {}, "", home=".mov"),
 }
 _NEVER_LOSSY = frozenset(name for name, codec in CODECS.items() if not codec.quality)
+_ANY_SIDES = {"ffv1", "vp9"}  # chroma of odd sides is rounded up; others refuse it
 _MEZZANINE = {"prores", "dnxhd", "cfhd"}  # lossy, meant to be edited again
 _PRORES = {"Proxy": "proxy", "LT": "lt", "Standard": "standard", "HQ": "hq"}
 
@@ -183,6 +184,8 @@ def _encoder(about: video.Info, name: str) -> tuple[str, str]:
         if encoder not in lib.codecs_available:
             continue
         formats = [f.name for f in lib.codec.Codec(encoder, "w").video_formats or ()]
+        if name not in _ANY_SIDES:
+            formats = [format for format in formats if whole(about, format)]
         found = _nearest(about, formats)
         if found and (best is None or found[0] < best[0]):
             best = (*found, encoder)
@@ -192,10 +195,9 @@ def _encoder(about: video.Info, name: str) -> tuple[str, str]:
 
 
 def _nearest(about: video.Info, formats: list[str]) -> tuple[int, str] | None:
-    """How much is lost, and the pixel format; None where sides are odd and all halve them."""
+    """How much is lost, and the pixel format; None where none is left."""
     from av.codec.codec import find_best_pix_fmt_of_list
 
-    formats = [name for name in formats if whole(about, name)]
     if not formats:
         return None
     if about.format in formats:

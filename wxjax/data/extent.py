@@ -19,6 +19,8 @@ class Extent(NamedTuple):
       start, last, end: seconds of the first, of the last, and after the last of them.
       promised: seconds at which the film says that it ends, `end` where it says nothing else.
       missing: frames that an even film leaves out in the middle; gap: seconds of the first.
+      torn: whether a broadcast's file ends within one of its packets.
+      near: seconds that a film may end early without being cut off.
     """
 
     frames: int
@@ -29,10 +31,12 @@ class Extent(NamedTuple):
     promised: float
     missing: int = 0
     gap: float = 0.0
+    torn: bool = False
+    near: float = 0.0
 
-    def cut(self) -> bool:
-        """Whether it ends before its time."""
-        return self.promised > self.end
+    def cut(self, end: float | None = None) -> bool:
+        """Whether it, or what could be decoded of it, ends before its time."""
+        return self.promised - (self.end if end is None else end) > self.near
 
 
 def measure(path: Any) -> Extent:
@@ -79,41 +83,43 @@ def _measure(container: Any, stream: Any) -> Extent:
         elif float(stated) / found < 0.6:
             count = round(count * float(stated) / found)  # a packet holds one field
     end = times[1] * base + (last * base or 1 / float(rate))
-    promised = _promised(container, stream, (times[0] * base, end), ends, rate)
-    missing, gap = _holes(np.sort(moments) * base)
-    return Extent(count, rate, times[0] * base, times[1] * base, end, promised, missing, gap)
+    promised, near = _promised(container, stream, (times[0] * base, end), ends, rate)
+    # A chunk of an AVI without data says: the frame before once more.
+    missing, gap = (0, 0.0) if container.format.name == "avi" else _holes(np.sort(moments) * base)
+    size = container.size if container.format.name == "mpegts" else 0
+    torn = bool(size > 0 and size % 188 and size % 192 and size % 204)
+    start, last = times[0] * base, times[1] * base
+    return Extent(count, rate, start, last, end, promised, missing, gap, torn, near)
 
 
 def _holes(seconds: np.ndarray) -> tuple[int, float]:
-    """Frames left out of a film that is even but for that, and when the first of them was due.
-
-    One frame left out here and there is what cameras do.
-    """
+    """Frames left out of a film that is even but for that, and when the first of them was due."""
     steps = np.diff(seconds)
-    usual = float(np.median(steps)) if steps.size > 8 else 0.0
-    if usual <= 0 or np.mean(np.abs(steps - usual) < 0.25 * usual) < 0.9:
+    usual = float(np.median(steps)) if steps.size > 5 else 0.0
+    if usual <= 0 or np.mean(np.abs(steps - usual) < 0.1 * usual) < 0.8:
         return 0, 0.0
-    holes = np.flatnonzero(steps > 2.5 * usual)
+    holes = np.flatnonzero(steps > 1.75 * usual)
     missing = int((np.rint(steps[holes] / usual) - 1).sum())
     return missing, float(seconds[holes[0]] - seconds[0] + usual) if missing else 0.0
 
 
 def _promised(
     container: Any, stream: Any, reach: tuple[float, float], ends: dict, rate: Fraction
-) -> float:
-    """When the film says it ends; the end of its `reach` where that is as good as kept."""
+) -> tuple[float, float]:
+    """When the film says it ends (its own end where it says nothing), and how near is enough."""
     begin, end = reach
-    near = max(2 / float(rate), 0.06)
+    exact, loose = max(0.9 / float(rate), 0.02), max(2 / float(rate), 0.06)
     tags = [value for name, value in stream.metadata.items() if name.startswith("DURATION")]
+    said = re.match(r"(\d+):(\d+):(\d+(?:\.\d+)?)", tags[0] if tags else "")
     if container.format.name == "avi" and stream.frames > 0:  # its duration is that of the file
-        promised = begin + stream.frames / float(rate)
-    elif stream.duration and stream.duration > 0:
-        promised = float((stream.duration + (stream.start_time or 0)) * stream.time_base)
-    elif tags and (match := re.match(r"(\d+):(\d+):(\d+(?:\.\d+)?)", tags[0])):
-        promised = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
-    else:  # the longest of all tracks: only where all of them fall short is the film cut
-        promised = ((container.duration or 0) + max(0, container.start_time or 0)) / 1e6
-        near = max(near, 0.25)
-        if promised - max(ends.values(), default=0) <= near:
-            return end
-    return promised if promised - end > near else end
+        return begin + stream.frames / float(rate), exact
+    if said:
+        return int(said[1]) * 3600 + int(said[2]) * 60 + float(said[3]), exact
+    if stream.duration and stream.duration > 0:
+        near = exact if container.format.name.startswith("mov") else loose
+        promised = (stream.duration + (stream.start_time or 0)) * stream.time_base
+        return float(promised), near
+    # The longest of all tracks: only where all of them fall short is the film cut.
+    promised = ((container.duration or 0) + max(0, container.start_time or 0)) / 1e6
+    whole = promised - max(ends.values(), default=0) <= max(loose, 0.25)
+    return (end if whole else promised), loose

@@ -16,17 +16,14 @@ from wxjax import errors
 from wxjax.data import containers, hdr
 from wxjax.data.containers import SUFFIXES, av, explain
 from wxjax.data.fields import Deinterlacer
+from wxjax.data.lossless import LOSSLESS, WHOLE, exact_h264
 
-__all__ = ["SUFFIXES", "Frame", "Info", "Reader", "Turn", "av", "explain", "info", "read"]
+__all__ = ["SUFFIXES", "WHOLE", "Frame", "Info", "Reader", "Turn", "av", "explain", "info", "read"]
 
 # swscale's exact path: bicubic, chroma at full size, rounded. Its fast one darkens by a code.
 EXACT = 0x4 | 0x2000 | 0x4000 | 0x40000
 TAGS = ("color_range", "colorspace", "color_primaries", "color_trc")
 _TRIES = 16  # damaged places in a row after which a film counts as broken off
-LOSSLESS = frozenset(
-    "ffv1 ffvhuff huffyuv hymt utvideo magicyuv lagarith rawvideo png apng qtrle v210 v210x r210 "
-    "r10k v308 v408 v410 avrp zmbv fraps cllc sheervideo ylc bmp tiff dpx targa msrle zlib".split()
-)
 
 
 class Turn(NamedTuple):
@@ -235,29 +232,6 @@ def turned(frame: Any) -> Turn:
     if abs(c) > abs(a):
         return Turn(True, c < 0, b < 0)
     return Turn(False, a < 0, d < 0)
-
-
-def exact_h264(context: Any) -> bool:
-    """Whether an H.264 stream was encoded without loss, as its parameter set says."""
-    data = bytes(context.extradata or b"")
-    start = data.find(b"\x67\xf4")  # a sequence parameter set of profile 244
-    if context.name != "h264" or start < 0:
-        return False
-    bits = "".join(f"{byte:08b}" for byte in data[start + 4 : start + 40])
-    place = 0
-
-    def number() -> int:
-        nonlocal place
-        zeros = bits.find("1", place) - place
-        value = int(bits[place + zeros : place + 2 * zeros + 1] or "1", 2) - 1
-        place += 2 * zeros + 1
-        return value
-
-    number()  # the set's own number
-    chroma = number()
-    place += chroma == 3  # 4:4:4 says whether its planes are apart
-    number(), number()  # depths
-    return bits[place : place + 1] == "1"
 
 
 def packets(container: Any, streams: Sequence[Any], faults: Faults) -> Iterator[Any]:

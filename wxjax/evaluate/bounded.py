@@ -107,6 +107,13 @@ class Restorer(runner.Restorer):
         batch = min(cover.count, self._fitting(cover, image, {}))
         return Plan((height, width), cover.count, fixed, each, _bucket_within(batch))
 
+    def fit(self, height: int, width: int, dtype: Any) -> None:
+        """InputError before the first frame of a film where one tile at a time is too much."""
+        cover = Cover(height, width, self._tiles["tile"], self._tiles["overlap"])
+        if self._budget or cover.count > FEW:
+            blank = np.broadcast_to(np.zeros((), np.float32), (height, width, 3))
+            self._fitting(cover, blank, {})
+
     def _needs(self, cover: Cover, image: np.ndarray, extra: dict) -> tuple[int, int]:
         """Bytes besides the tiles, and bytes a tile, by what a program for one tile needs."""
         one = {**self._batch(image, cover, range(1), 1), **extra}

@@ -158,6 +158,7 @@ class Film(Job):
             "tracks": [
                 {"kind": t.kind, "codec": t.codec, "does": t.does} for t in self.plan.tracks
             ],
+            "turned": about.turn != video.Turn(),
             "deinterlaced": fields.NAME if self.reader.fields else None,
             "notes": list(self.notes), "lost": self.lost,
         }  # fmt: skip
@@ -169,7 +170,7 @@ class Film(Job):
         last = finished[-1]["notes"][-1]["time"] + self.plan.shift
         end = extent.end if last >= extent.last - 0.5 / rate else last + 1 / rate
         faults, said = [], {}
-        if wrong.change or extent.promised - end > max(2 / rate, 0.06):
+        if wrong.change or extent.cut(end):
             after = min(end - extent.start, count / rate)
             of = extent.promised - extent.start
             why = wrong.change or wrong.broken or "the file is cut off"
@@ -177,9 +178,14 @@ class Film(Job):
             said = {"ends": round(after, 3), "promised": round(of, 3)}
         elif wrong.broken:
             faults.append(f"is damaged ({wrong.broken})")
+        elif extent.torn:
+            faults.append(f"ends after {end - extent.start:.1f} s, within a packet: it is cut off")
         at = "" if wrong.at is None else f", the first at {wrong.at - extent.start:.1f} s"
-        if wrong.lost:
-            faults.append(f"{wrong.lost} frames could not be decoded{at}")
+        lost = wrong.lost
+        if self.about.codec in video.WHOLE and not wrong.change:
+            lost = max(lost, extent.frames - count)
+        if lost:
+            faults.append(f"{lost} frames could not be decoded{at}")
         if wrong.patched:
             faults.append(f"{wrong.patched} frames are damaged and were patched{at}")
         return faults, said
