@@ -91,7 +91,7 @@ REFUSED = {
     ("reid", "restore", "a.png"): "a run of reid restores no pictures",
     ("tod", "restore", "a.png"): "a run of tod restores no pictures",
     ("moei", "restore", "a.png", "--noscene-reset"): "a run of moei takes no --scene-reset",
-    ("mofme_video", "restore", "a.png", "--memory=8GiB"): "a run of mofme_video takes no --memory",
+    ("mofme", "restore", "a.png", "--devices=2"): "a run of mofme takes no --devices",
     ("irsr", "restore", "a.png", "--tile-mode=average"): "are not averaged",
     ("irsr", "restore", "a.mp4"): "this model enlarges pictures",
     ("tod", "search", "a.png", "--gallery=."): "a run of tod: search needs one of reid",

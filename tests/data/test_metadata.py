@@ -337,3 +337,49 @@ def test_unknown_parts_survive_and_a_change_can_be_undone():
     one = images.decode(data, "x.jpg")
     fresh = images.encode(dataclasses.replace(one, changed=True))
     assert b"something of a maker" in fresh and b"a comment" in fresh
+
+
+def test_an_orientation_in_xmp_alone_was_never_applied_and_stays():
+    data = samples.pillow(PHOTO, "JPEG", exif=b"", xmp=samples.XMP % 6)
+    one = images.decode(data, "xmp.jpg")
+    assert one.size == (34, 21)
+    assert b'tiff:Orientation="6"' in images.encode(inverted(one))
+
+
+@pytest.mark.parametrize("container", ["PNG", "WEBP"])
+def test_bytes_behind_a_picture_go_and_are_said(container):
+    options = {"lossless": True} if container == "WEBP" else {}
+    data = samples.pillow(PHOTO, container, **options) + FILM
+    changed = inverted(images.decode(data, "trail"))
+    assert f"{len(FILM)} bytes behind the picture left out" in changed.costs
+    assert FILM not in images.encode(changed)
+
+
+def test_photoshops_thumbnail_inside_an_exif_block_goes():
+    head = struct.pack("<HHI", 34377, 7, len(RESOURCES)) + struct.pack("<I", 38)
+    tags = block(3, 1, extra=(head,)) + RESOURCES
+    assert len(tags) == 38 + len(RESOURCES) and exif.has_thumbnail(tags)
+    fresh = settle.block(tags, Change())
+    assert THUMB not in fresh and b"iptc of a press agency" in fresh
+    assert not exif.has_thumbnail(fresh)
+
+
+def test_imagejs_pixel_size_follows_an_enlargement():
+    out = io.BytesIO()
+    tifffile.imwrite(out, samples.smooth(1)[..., 0], imagej=True, resolution=(2.0, 2.0),
+                     metadata={"unit": "um"})  # fmt: skip
+    fresh = images.encode(larger(images.decode(out.getvalue(), "cell.tif")))
+    with tifffile.TiffFile(io.BytesIO(fresh)) as file:
+        over, under = file.pages[0].tags[282].value
+    assert over / under == 8.0
+
+
+def test_a_turned_geotiff_loses_the_position_of_its_stored_rows_and_says_so():
+    data = bytearray(geotiff())
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        at = file.pages[0].tags[305].offset  # Software becomes an orientation
+    data[at : at + 12] = struct.pack("<HHIHH", 274, 3, 1, 6, 0)
+    one = images.decode(bytes(data), "turned.tif")
+    assert one.size == (21, 34) and any("position on the ground" in cost for cost in one.costs)
+    with tifffile.TiffFile(io.BytesIO(images.encode(one))) as file:
+        assert 33550 not in file.pages[0].tags and file.pages[0].tags[274].value == 1

@@ -223,3 +223,22 @@ def test_every_reader_takes_its_endings_from_one_table():
                    day.SUFFIXES):  # fmt: skip
         assert reader is SUFFIXES
     assert not set(passed.NOTES) & set(SUFFIXES)
+
+
+def test_a_thermal_band_of_few_levels_is_said(tmp_path, capsys):
+    shots(tmp_path, {"RGB": "jpg"})
+    counts = np.random.default_rng(0).integers(7000, 8000, (16, 8)).astype(np.uint16)
+    (tmp_path / "test/TI").mkdir()
+    for path in (tmp_path / "test/RGB").iterdir():
+        tifffile.imwrite(tmp_path / "test/TI" / f"{path.stem}.tif", counts)
+    gallery.read(tmp_path, "folder", "test", modalities=("rgb", "tir"), size=(16, 8))
+    assert "levels when read; stretch its counts" in capsys.readouterr().err
+
+
+def test_noise_is_no_tga(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        data = bytearray(rng.integers(0, 256, 400, np.uint8).tobytes())
+        data[1:3], data[16] = b"\0\2", 24
+        with pytest.raises(errors.InputError, match="not a picture|megapixels"):
+            images.decode(bytes(data), f"{number}.jpg")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wxjax import errors
-from wxjax.data import films, images, records, sources
+from wxjax.data import films, images, names, records, sources
 
 NAMES = ("embedded", "path")
 PAIRS = (("snow", "clean"), ("input", "gt"), ("blur", "gt"), ("rain", "gt"))
@@ -113,14 +113,14 @@ def _film(name, split, kind, dataset, bad, good) -> Film:
         raise errors.InputError(f"{str(bad)!r}: no frame in this folder.")
     if good is None:
         return Film(name, split, kind, dataset, inputs)
-    by_stem = {path.stem: path for path in frames_of(good)} if good.is_dir() else {}
-    missing = [path.name for path in inputs if path.stem not in by_stem]
+    by_stem = {names.stem(path): path for path in frames_of(good)} if good.is_dir() else {}
+    missing = [path.name for path in inputs if names.stem(path) not in by_stem]
     if missing:
         raise errors.InputError(
             f"{name}: {len(missing)} of {len(inputs)} frames have no truth in {str(good)!r}, "
             f"first {missing[0]}. Cure: frames pair by name; complete or remove the clip."
         )
-    targets = tuple(by_stem[path.stem] for path in inputs)
+    targets = tuple(by_stem[names.stem(path)] for path in inputs)
     return Film(name, split, kind, dataset, inputs, targets)
 
 

@@ -5,11 +5,10 @@ import dataclasses
 import os
 import pathlib
 import re
-import unicodedata
 from collections.abc import Callable
 
 from wxjax import errors
-from wxjax.data import passed, records
+from wxjax.data import names, passed, records
 from wxjax.data.formats.kinds import SUFFIXES, note
 from wxjax.data.records import Record
 
@@ -68,7 +67,7 @@ def pictures(folder: os.PathLike | str) -> dict[str, pathlib.Path]:
     found: dict[str, pathlib.Path] = {}
     for path in sorted(pathlib.Path(folder).iterdir()):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            stem = unicodedata.normalize("NFC", path.stem)
+            stem = names.stem(path)
             if stem in found:
                 raise errors.InputError(
                     f"{folder}: {found[stem].name} and {path.name} share a stem; expected "

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 
 from wxjax import errors
 from wxjax.data import embedded as photographs
-from wxjax.data import images, layouts, records
+from wxjax.data import images, layouts, names, records
 from wxjax.data.inventories import check_unchanged as check_unchanged
 from wxjax.data.inventories import fingerprint as fingerprint
 from wxjax.data.inventories import inventory as inventory
@@ -86,10 +86,10 @@ class Pairs:
             "id": row.id,
             "scene": row.scene_id,
             "dataset": row.dataset,
-            "image": read_uint8(self.root / row.path_raw),
+            "image": read_uint8(names.on_disk(self.root / row.path_raw)),
         }
         if row.path_gt is not None:
-            example["target"] = read_uint8(self.root / row.path_gt)
+            example["target"] = read_uint8(names.on_disk(self.root / row.path_gt))
         check_sizes(row, example)
         return example
 
@@ -100,7 +100,9 @@ class Pairs:
     def _token(self, row: Record) -> str:
         files = [path for path in (row.path_raw, row.path_gt) if path is not None]
         try:
-            return " ".join(f"{path}:{os.stat(self.root / path).st_size}" for path in files)
+            return " ".join(
+                f"{path}:{os.stat(names.on_disk(self.root / path)).st_size}" for path in files
+            )
         except OSError as error:
             raise errors.InputError(
                 f"{row.id}: {error.filename!r}: {error.strerror}. Cure: restore the file or "

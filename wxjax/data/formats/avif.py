@@ -26,7 +26,7 @@ def header(data: bytes) -> Header:
     if b"avis" in isobmff.brands(data) and b"moov" in kinds:
         raise Broken("animated; expected a still picture. " + FILM)
     said = isobmff.say(data)
-    costs = []
+    costs = ["film of a motion photo left out"] if b"mpvd" in kinds else []
     if any(kind not in _ALPHA for kind in said.aux):
         costs.append("gain map or depth left out: of the picture before")
     if settle.has_thumbnail(said.xmp):

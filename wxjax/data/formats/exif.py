@@ -6,6 +6,7 @@ TIFF 6.0, section 2; EXIF 2.32, section 4.6. What is written is in `settle.py`.
 import dataclasses
 import struct
 
+from wxjax.data.formats import photoshop
 from wxjax.data.formats.container import Broken
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION = 0x0112, 0x011A, 0x011B
@@ -15,6 +16,7 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 SIZES |= {16: 8, 17: 8, 18: 8}
 SOFTWARE, RESOLUTION_UNIT = 0x0131, 0x0128
 PREFIX = b"Exif\0\0"
+_PHOTOSHOP = 34377
 _LETTERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 
 
@@ -114,11 +116,13 @@ def orientation(block: bytes) -> int:
 
 
 def has_thumbnail(block: bytes) -> bool:
-    """Whether a second directory, which holds the small preview, follows the first."""
+    """Whether a preview is in it: in a second directory, or in Photoshop's resources."""
     try:
         block = block.removeprefix(PREFIX)
         shape, at = first(block)
-        return directory(block, shape, at)[1] != 0
+        entries, following = directory(block, shape, at)
+        inside = (e.value for e in entries if e.tag == _PHOTOSHOP)
+        return following != 0 or any(map(photoshop.has_thumbnail, inside))
     except Broken:
         return False
 

@@ -8,6 +8,7 @@ import json
 import re
 import struct
 
+from wxjax.data.formats import exif
 from wxjax.data.formats.container import Change
 from wxjax.data.formats.exif import Shape
 
@@ -23,6 +24,12 @@ def settle(fields: dict[int, tuple], shape: Shape, change: Change) -> dict[int, 
     if change.scale == 1:
         return fields
     fields = dict(fields)
+    if fields.get(_DESCRIPTION, (2, 0, b""))[2].startswith(b"ImageJ="):
+        for tag in (exif.X_RESOLUTION, exif.Y_RESOLUTION):  # pixels in a unit of its own
+            if tag in fields and _unit(fields, shape) == 1 and len(fields[tag][2]) == 8:
+                over, under = struct.unpack(shape.order + "II", fields[tag][2])
+                over, under = (over * change.scale, under) if over < 2**29 else (over, under)
+                fields[tag] = 5, 1, struct.pack(shape.order + "II", over, under)
     # Where a number names a pixel's middle, the first new middle lies left of the old one.
     shift = (change.scale - 1) / 2 if _by_middle(fields.get(KEYS), shape) else 0.0
     edits = {SCALE: _scale, TIES: _ties, MATRIX: _matrix, POLYNOMIALS: _polynomials}
@@ -37,6 +44,17 @@ def settle(fields: dict[int, tuple], shape: Shape, change: Change) -> dict[int, 
         text = _described(fields[_DESCRIPTION][2], change)
         fields[_DESCRIPTION] = 2, len(text), text
     return fields
+
+
+def turned(fields: dict[int, tuple]) -> dict[int, tuple]:
+    """The tags without the position on the ground, which was that of the stored rows."""
+    gone = (SCALE, TIES, MATRIX, KEYS, POLYNOMIALS, 34736, 34737)
+    return {tag: field for tag, field in fields.items() if tag not in gone}
+
+
+def _unit(fields: dict[int, tuple], shape: Shape) -> int:
+    kind, _, body = fields.get(exif.RESOLUTION_UNIT, (3, 1, struct.pack(shape.order + "H", 2)))
+    return struct.unpack_from(shape.order + "H", body)[0] if kind == 3 else 2
 
 
 def _by_middle(keys: tuple | None, shape: Shape) -> bool:

@@ -90,8 +90,15 @@ class Tga(_Plain):
 
     @staticmethod
     def recognise(data: bytes) -> bool:
-        kinds = data[2:3] in (b"\1", b"\2", b"\3", b"\x09", b"\x0a", b"\x0b")
-        return len(data) > 18 and kinds and data[1] < 2 and data[16] in (8, 16, 24, 32)
+        if len(data) < 26 or data[2] not in (1, 2, 3, 9, 10, 11) or data[1] > 1:
+            return False
+        width, height, bits, marks = struct.unpack_from("<HHBB", data, 12)
+        if not width or not height or bits not in (8, 16, 24, 32) or marks & 0xC0:
+            return False
+        table = struct.unpack_from("<H", data, 5)[0] * -(-data[7] // 8)
+        behind = len(data) - 18 - data[0] - table
+        whole = width * height * bits // 8
+        return behind >= whole if data[2] < 9 else behind * 128 * bits // 8 >= whole
 
     @staticmethod
     def header(data: bytes) -> Header:

@@ -66,6 +66,9 @@ def header(data: bytes) -> Header:
     block = _exif(parts)
     if exif.has_thumbnail(block) or any(pngtext.has_thumbnail(*part) for part in parts):
         costs.append("embedded preview left out: it showed the picture before")
+    behind = len(data) - _end(data, parts)
+    if behind and any(data[-behind:]):
+        costs.append(f"{behind} bytes behind the picture left out")
     if stale := sorted({name.decode("latin-1") for name, _ in parts if not _stays(name)}):
         costs.append(f"chunks about the old pixels left out: {', '.join(stale)}")
     return Header(
@@ -90,6 +93,10 @@ def _numbers(found: dict[bytes, bytes]) -> tuple:
     if abs(exponent - 0.45455) < 0.005 and np.allclose(points, _SRGB_POINTS, atol=2e-3):
         return None, False, None  # what nearly every writer of sRGB says
     return None, False, (1 / exponent, white, points)
+
+
+def _end(data: bytes, parts: list[tuple[bytes, bytes]]) -> int:
+    return len(SIGNATURE) + sum(12 + len(body) for _, body in parts)
 
 
 def _pictures(parts: list[tuple[bytes, bytes]]) -> int:

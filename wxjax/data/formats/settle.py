@@ -8,11 +8,12 @@ import re
 import struct
 
 import wxjax
-from wxjax.data.formats import exif
+from wxjax.data.formats import exif, photoshop
 from wxjax.data.formats.container import Broken, Change
 from wxjax.data.formats.exif import Entry, Shape
 
 NAME = f"wxjax {wxjax.__version__}".encode()
+_PHOTOSHOP = 34377
 _THUMB_AT, _THUMB_SIZE = 0x0201, 0x0202
 _WIDTHS = {0x0100: 0, 0x0101: 1, 0xA002: 0, 0xA003: 1, 0x1001: 0, 0x1002: 1}
 _PLACES = (0x9214, 0xA214)  # SubjectArea, SubjectLocation
@@ -95,6 +96,11 @@ def _patch(data: bytearray, shape: Shape, entries: list[Entry], change: Change) 
         value = value_of(entry, shape, change, unit)
         if value is not None:
             _put(data, shape, entry, *value)
+        if entry.tag == _PHOTOSHOP and photoshop.has_thumbnail(entry.value):
+            block_ = photoshop.settle(entry.value, change)
+            data[entry.value_at : entry.value_at + len(entry.value)] = bytes(len(entry.value))
+            count = len(block_) // exif.SIZES.get(entry.type, 1)
+            _put(data, shape, entry, entry.type, count, block_)
     for entry in entries:  # a tag that stands twice is read by the first or the last
         if entry.tag == exif.ORIENTATION:
             _put(data, shape, entry, 3, 1, struct.pack(shape.order + "H", 1))
@@ -224,7 +230,8 @@ def has_thumbnail(packet: bytes) -> bool:
 
 def xmp(packet: bytes, change: Change) -> bytes:
     """The same XMP packet for new pixels: upright, with their size, without a preview."""
-    packet = _ORIENTATION.sub(rb"\g<1>1", packet)
+    if change.orientation != 1 or change.exact:  # else what it says was never applied
+        packet = _ORIENTATION.sub(rb"\g<1>1", packet)
     packet = _THUMBNAILS.sub(b"", packet)
     if change.size != (0, 0) and (change.sideways or change.scale > 1 or change.exact):
         for pattern, value in zip(_SIZES, change.size, strict=True):

@@ -50,6 +50,8 @@ def header(data: bytes, number: int = 0) -> Header:
         costs.append("embedded previews left out: they showed the picture before")
     if photoshop.has_thumbnail(_value(page, _PHOTOSHOP)):
         costs.append("embedded preview left out: it showed the picture before")
+    if page.orientation != 1 and {ground.SCALE, ground.TIES, ground.MATRIX} & set(page.entries):
+        costs.append("position on the ground left out: it was of the picture before its turn")
     if _LAYERS in page.entries:
         costs.append("Photoshop's layers left out: they held the picture before")
     stored = 32 if floating else 8 if page.bits <= 8 else 16
@@ -194,6 +196,8 @@ def _one(
         new[exif.ORIENTATION] = 1
     if pages.FORMAT in fields:
         new[pages.FORMAT] = (page.format,) * pixels.shape[2]
+    if change.orientation != 1:
+        fields = ground.turned(fields)
     fields = _described(ground.settle(fields, page.shape, change), data, page, sheet, change)
     return _finished(fields, new, sheet)
 

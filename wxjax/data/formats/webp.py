@@ -65,6 +65,9 @@ def header(data: bytes) -> Header:
         raise Broken(f"animated ({pictures} pictures); expected a still one. " + FILM)
     if exif.has_thumbnail(block) or settle.has_thumbnail(dict(parts).get(b"XMP ", b"")):
         costs.append("embedded preview left out: it showed the picture before")
+    behind = len(data) - 8 - int.from_bytes(data[4:8], "little")
+    if behind > 1 and any(data[-behind:]):
+        costs.append(f"{behind} bytes behind the picture left out")
     if strange := sorted({name.decode("latin-1") for name in names} - _KNOWN):
         costs.append(f"chunks left out: {', '.join(strange)}")
     kind = "lossless" if _lossless(parts) else "lossy"

@@ -15,14 +15,13 @@ import dataclasses
 import os
 import pathlib
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from wxjax import errors
-from wxjax.data import images, passed, records
+from wxjax.data import images, names, passed, records
 from wxjax.data.formats.kinds import SUFFIXES, note
 
 SHARES = {"train": 0.85, "val": 0.05, "test": 0.10}
@@ -194,10 +193,6 @@ def _frame(root: pathlib.Path, path: pathlib.Path, scene: str, split: str) -> Fr
     return Frame("-".join((*place.parts[:-1], path.stem)), path, scene, split)
 
 
-def _stem(path: pathlib.Path) -> str:
-    return unicodedata.normalize("NFC", path.stem)
-
-
 def pairs(root: pathlib.Path) -> list[Frame]:
     """HR beside LR, in the root or up to two levels below; LR alone has no truth."""
     found: list[Frame] = []
@@ -210,8 +205,8 @@ def pairs(root: pathlib.Path) -> list[Frame]:
         inside = {p.name.lower(): p for p in place.iterdir() if p.is_dir()}
         if "lr" not in inside:
             continue
-        large = {_stem(p): p for p in pictures(inside["hr"])} if "hr" in inside else {}
-        small = {re.sub(r"x\d$", "", _stem(p)): p for p in pictures(inside["lr"])}
+        large = {names.stem(p): p for p in pictures(inside["hr"])} if "hr" in inside else {}
+        small = {re.sub(r"x\d$", "", names.stem(p)): p for p in pictures(inside["lr"])}
         lost = sorted(small.keys() ^ large.keys()) if large else []
         if lost:
             shown = ", ".join(lost[:6]) + (" ..." if lost[6:] else "")

@@ -4,18 +4,20 @@ import functools
 import os
 import pathlib
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from wxjax import errors
-from wxjax.data import inventories, passed
+from wxjax.data import images, inventories, passed
 from wxjax.data.formats.kinds import note
 from wxjax.data.sources import read_uint8
 from wxjax.systems.reid.data import identities, layouts
 from wxjax.systems.reid.data.layouts import BANDS, PICTURES, Record
 
+FLAT = 16  # levels
 UNKNOWN = -2  # an identity that no name tells
 WHO = r"(\d+)_(?:c|s)"  # of all layouts' file names
 
@@ -95,7 +97,22 @@ def read(root: os.PathLike | str, layout: str, split: str, *, modalities, size) 
     if not found:
         raise errors.InputError(f"{str(root)!r}: no picture in the {split} split of {layout}.")
     passed.say(root, passed.count(root))
+    _say_flat(found, modalities)
     return Files(found, layout, modalities, size, third=layout == "rgbnt100")
+
+
+def _say_flat(found: Sequence[Record], modalities: Sequence[str]) -> None:
+    """Warns of a band whose 16-bit counts would be a handful of the 256 levels that are read."""
+    for band, path in zip(modalities, found[0].files, strict=False):
+        if path is None or images.header(path).bits <= 8:
+            continue
+        levels = len(np.unique(read_uint8(path)))
+        if levels <= FLAT:
+            print(
+                f"warning: {band}: {str(path)!r} holds more than 8 bits and is {levels} of 256 "
+                "levels when read; stretch its counts to the full range first.",
+                file=sys.stderr,
+            )
 
 
 def who(name: str) -> int:

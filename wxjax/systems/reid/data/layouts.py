@@ -14,13 +14,13 @@ their own numbers: one map for both sides.
 import csv
 import pathlib
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from wxjax import errors
 from wxjax.data.formats.kinds import SUFFIXES as PICTURES
 from wxjax.data.formats.kinds import note
+from wxjax.data.names import stem as stem
 
 BANDS = {"rgb": ("RGB", "vis"), "nir": ("NI", "NIR", "ni"), "tir": ("TI", "TIR", "th")}
 
@@ -68,11 +68,6 @@ def pictures(where: pathlib.Path) -> list[pathlib.Path]:
             "Convert them, or leave out this band with --config.data.modalities."
         )
     return found
-
-
-def stem(path: pathlib.Path) -> str:
-    """A file's name without its ending, in Unicode's composed form (NFC)."""
-    return unicodedata.normalize("NFC", path.stem)
 
 
 def parsed(path: pathlib.Path, pattern: str, layout: str) -> re.Match:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wxjax import errors, files
-from wxjax.data import images, passed
+from wxjax.data import images, names, passed
 from wxjax.data.formats.kinds import SUFFIXES, note
 from wxjax.systems.tod.data import valley
 
@@ -150,7 +150,7 @@ def list_hours(root: pathlib.Path, period: float) -> dict[pathlib.Path, float]:
         found = {}
         for number, row in enumerate(rows, 1):
             try:
-                found[root / row[0].strip()] = float(row[1])
+                found[names.on_disk(root / row[0].strip())] = float(row[1])
             except (ValueError, IndexError):
                 if number > 1:  # the first line may be a heading
                     rule = "expected a file and an hour"
