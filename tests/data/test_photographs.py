@@ -71,6 +71,6 @@ def test_layers_depend_on_seed_and_number_alone():
 
 def test_streaks_lie_along_their_direction():
     """Of a streak that falls straight the rows are alike and the columns are not."""
-    kernel = pools.tapered(40, 1.0, 0.0)
+    kernel = pools.tapered(40.0, 1.0, 0.0)
     column = kernel[:, kernel.shape[1] // 2]
-    assert (column > 0.5).sum() >= 30 and (kernel.max(0) > 0.5).sum() <= 3
+    assert (column > 0.5).sum() >= 28 and (kernel.max(0) > 0.5).sum() <= 3

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from wxjax import errors, files
+from wxjax import errors, files, systems
 from wxjax.data import sources
 from wxjax.evaluate import breakdown, summary
 from wxjax.nn import experts
@@ -130,7 +130,7 @@ def restorer(
     restore.takes_uint8 = program.takes_uint8
     restore.fit = getattr(program, "fit", None)
     return restore, {
-        "model": "MoE-I",
+        "model": systems.load(config.system).title,
         **single.record(config, workdir, about),
         "route": options.route,
         "strength": options.strength,

@@ -22,7 +22,7 @@ from jaxtyping import Float32
 import wxjax
 from wxjax import errors, files, lock
 from wxjax.data import images, shown, transfer
-from wxjax.restore import listing, records, stopping
+from wxjax.restore import listing, records, sentences, stopping
 from wxjax.restore import progress as progress_bar
 from wxjax.restore.listing import Failure
 
@@ -146,6 +146,9 @@ def _run(
                     picture = images.aimed(picture, _kind(picture, source, target, kind))
                     made = _one(picture, target, restorer, settings, before)
                     report.done.append(target)
+                    line = sentences.sentence(str(source), records.read(target)) if show else None
+                    if line:
+                        print(line, file=sys.stderr)
                     if report.lost is not None:
                         report.lost.update(made.costs)
             except errors.InputError as error:

@@ -95,7 +95,7 @@ class ConvDecoder(Shell):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "r t t d"], skips: Sequence[Array], image: Float[Array, "r h w 3"]
+        self, x: Float[Array, "r y x d"], skips: Sequence[Array], image: Float[Array, "r h w 3"]
     ) -> Float[Array, "r h w 3"]:
         form = dict(dtype=self.dtype)
         for s in reversed(range(len(self.dims))):
