@@ -6,7 +6,8 @@ import sys
 import pytest
 
 FAULTS = """
-import resource, sys
+import os, resource, sys
+os.environ.pop("XLA_FLAGS", None)  # of the tests: several devices on one host
 import numpy as np
 from wxjax.train import allocator
 if sys.argv[1] == "keep":

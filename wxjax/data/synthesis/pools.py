@@ -4,7 +4,8 @@
 pixels of a picture whose long side is about 480.
 """
 
-import functools
+import os
+import pathlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int16, UInt8
 
+from wxjax import files
 from wxjax.data.synthesis import snow
 
 SIDE = 320  # of a layer; crops of 256 still have room to move
@@ -184,7 +186,14 @@ def to_bytes(layer: Float[np.ndarray, "s s"]) -> UInt8[np.ndarray, "s s"]:
     return np.rint(np.clip(layer, 0, 1) * 255).astype(np.uint8)
 
 
-@functools.cache
-def default(seed: int = 0) -> Pools:
-    """The pools of a seed, made once a process (about a minute)."""
-    return make(seed)
+def kept(folder: os.PathLike | str, seed: int, **sizes: int) -> Pools:
+    """The pools of `make`, kept in `folder` once made: drawing them takes a minute."""
+    named = "-".join(f"{name}{count}" for name, count in sorted(sizes.items()))
+    path = pathlib.Path(folder) / f"pools-{seed}-{named}.npz"
+    if path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            return Pools(**{name: stored[name] for name in Pools._fields})
+    pools = make(seed, **sizes)
+    with files.atomic(path) as file:
+        np.savez(file, **pools._asdict())
+    return pools

@@ -101,7 +101,7 @@ def look(config, variables, source, name: str, workdir: pathlib.Path, engine: An
 def compile_labels(config: ConfigDict) -> Callable:
     """The synthesis for crops of the router's size."""
     data = config.data
-    layers = jax.device_put(pools.make(**{**dict(data.pools), "seed": data.pools.seed + 1}))
+    layers = jax.device_put(pools.kept(data.root, **{**data.pools, "seed": data.pools.seed + 1}))
     draws = degrade.Draws(**dict(config.joint.draws))
     key = jax.random.key(config.seed + 1)
 
@@ -207,7 +207,7 @@ def compile_draw(config: ConfigDict, mesh: Any) -> Callable[[dict], dict]:
     slots = zip(joint.HEADS, tuple(heads.slots), strict=True)
     rows = [heads[name] for name, count in slots for _ in range(count)]
     shares = np.asarray(rows, np.float32)
-    layers = pools.make(**dict(data.pools), side=max(pools.SIDE, data.crop))
+    layers = pools.kept(data.root, **data.pools, side=max(pools.SIDE, data.crop))
     layers = jax.device_put(layers, meshes.replicated(mesh))
     draws = degrade.Draws(**dict(heads.draws))
     split, same = jax.sharding.PartitionSpec("data"), jax.sharding.PartitionSpec()
