@@ -145,6 +145,13 @@ def test_a_disk_too_small_is_said_before_the_first_frame(tmp_path, monkeypatch):
     assert not watch.steps and not list((tmp_path / "out").glob("*clip*"))
 
 
+def test_a_lossless_film_of_a_lossy_one_needs_room(tmp_path):
+    source = reel(tmp_path / "clip.mkv", count=10)
+    job = lambda codec: film_job.Film(source, tmp_path / "out" / "clip.mkv", "key", False, codec)
+    raw = 96 * 64 * 10 * 12 // 8
+    assert job("ffv1").needs() >= raw and job("auto").needs() <= 4 * source.stat().st_size
+
+
 def test_what_an_encoder_refuses_is_said_before_the_first_frame(tmp_path):
     wide = reel(tmp_path / "wide.mkv", codec="ffv1", size=(17000, 16), count=2)
     good, watch = reel(tmp_path / "good.mp4", count=3), Watch()
