@@ -57,41 +57,20 @@ def reel(
             setattr(stream.codec_context, name, value)
         if turn is not None:
             stream.set_display_rotation(*(turn if isinstance(turn, tuple) else (turn,)))
-        tracks = []
-        for name, named, flags, more in sounds:
-            track = film.add_stream(name, rate=more.get("rate", 16000))
-            track.layout = more.get("layout", "mono")
-            if "bit_rate" in more:
-                track.bit_rate = more["bit_rate"]
-            tracks.append(described(track, named, flags))
+        tracks = [heard(film, *entry) for entry in sounds]
         text = described(film.add_mux_stream(subtitle[0]), *subtitle[1:]) if subtitle else None
-        if text is not None:
-            text.time_base = Fraction(1, 1000)
-        art = None
-        if cover:
-            art = film.add_stream(cover, rate=1)
+        art = film.add_stream(cover, rate=1) if cover else None
+        if art is not None:
             art.width, art.height, art.pix_fmt = 16, 16, "yuvj420p"
             art.disposition = 1024
-        if chapters:
-            ends = (
-                np.linspace(0, 1000 * count / float(rate), len(chapters) + 1).astype(int).tolist()
-            )
-            film.set_chapters([
-                {"id": i + 1, "start": ends[i], "end": ends[i + 1], "time_base": Fraction(1, 1000),
-                 "metadata": {"title": title}} for i, title in enumerate(chapters)
-            ])  # fmt: skip
+        divide(film, chapters, 1000 * count / float(rate))
         if attached:
             film.add_attachment(*attached)
         film.start_encoding()
         if art is not None:
             film.mux(art.encode(frame_of(np.full((16, 16, 3), 99, np.uint8), "yuvj420p", 0)))
         if text is not None:
-            words = b"Hello"
-            timed = subtitle[0] == "mov_text"
-            packet = av.Packet(len(words).to_bytes(2) + words if timed else words)
-            packet.pts = packet.dts = 100
-            packet.duration, packet.time_base, packet.stream = 500, Fraction(1, 1000), text
-            film.mux(packet)
+            film.mux(words(text, subtitle[0] == "mov_text"))
         for number in range(count):
             frame = frame_of(picture(number, size), kind, number + round(start * rate))
             frame.time_base = 1 / Fraction(rate)
@@ -100,6 +79,34 @@ def reel(
         for track in tracks:
             sound(film, track, seconds or count / float(rate), start)
     return path
+
+
+def heard(film, name, tags, flags, more):
+    """A track of sound."""
+    track = film.add_stream(name, rate=more.get("rate", 16000))
+    track.layout = more.get("layout", "mono")
+    if "bit_rate" in more:
+        track.bit_rate = more["bit_rate"]
+    return described(track, tags, flags)
+
+
+def divide(film, titles, length):
+    """Chapters of one length, of a film of `length` milliseconds."""
+    ends = np.linspace(0, length, len(titles) + 1).astype(int).tolist()
+    common = {"time_base": Fraction(1, 1000)}
+    film.set_chapters([
+        {"id": i + 1, "start": ends[i], "end": ends[i + 1], "metadata": {"title": title}, **common}
+        for i, title in enumerate(titles)
+    ])  # fmt: skip
+
+
+def words(track, timed):
+    """A packet of a subtitle, half a second long."""
+    data = b"Hello"
+    packet = av.Packet(len(data).to_bytes(2) + data if timed else data)
+    packet.pts = packet.dts = 100
+    packet.duration, packet.time_base, packet.stream = 500, Fraction(1, 1000), track
+    return packet
 
 
 def described(track, tags, flags):

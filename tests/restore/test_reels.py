@@ -145,6 +145,13 @@ def test_a_disk_too_small_is_said_before_the_first_frame(tmp_path, monkeypatch):
     assert not watch.steps and not list((tmp_path / "out").glob("*clip*"))
 
 
+def test_a_lossless_film_of_a_lossy_one_needs_room(tmp_path):
+    source = reel(tmp_path / "clip.mkv", count=10)
+    job = lambda codec: film_job.Film(source, tmp_path / "out" / "clip.mkv", "key", False, codec)
+    raw = 96 * 64 * 10 * 12 // 8
+    assert job("ffv1").needs() >= raw and job("auto").needs() <= 4 * source.stat().st_size
+
+
 def test_what_an_encoder_refuses_is_said_before_the_first_frame(tmp_path):
     wide = reel(tmp_path / "wide.mkv", codec="ffv1", size=(17000, 16), count=2)
     good, watch = reel(tmp_path / "good.mp4", count=3), Watch()
@@ -724,3 +731,29 @@ def test_what_a_codec_cannot_say_in_matroska_is_named(tmp_path):
     assert film_of(tmp_path / "out", "a.mkv")["lost"] == ["pixel aspect 4/3"]
     restore([source], tmp_path / "same")
     assert film_of(tmp_path / "same", "a.mkv")["lost"] == []
+
+
+def test_pictures_that_clash_are_refused_before_hours_of_films(tmp_path, capsys):
+    from PIL import Image
+
+    clip = reel(tmp_path / "clip.mp4", count=3)
+    for folder in "AB":
+        (tmp_path / folder).mkdir()
+        Image.fromarray(reels.picture(0, (32, 32))).save(tmp_path / folder / "a.png")
+    pictures = [tmp_path / folder / "a.png" for folder in "AB"]
+    out = tmp_path / "out"
+    assert command("restore", clip, *pictures, "--model=identity", f"--out={out}") == 2
+    assert "would both be written to" in capsys.readouterr().err
+    assert not (out / "clip.mp4").exists()
+    gone = tmp_path / "gone.jpg"
+    assert command("restore", clip, gone, "--model=identity", f"--out={out}") == 1
+    assert "gone.jpg': no such file or folder" in capsys.readouterr().err
+    assert (out / "clip.mp4").exists()
+
+
+def test_plan_measures_films(tmp_path):
+    from wxjax.recipes import pictures
+
+    assert pictures.measured(str(reel(tmp_path / "a.mp4", count=2))) == (96, 64, True)
+    deep = reel(tmp_path / "b.mkv", codec="ffv1", kind="yuv422p10le", count=2)
+    assert pictures.measured(str(deep)) == (96, 64, False)

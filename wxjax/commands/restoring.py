@@ -69,10 +69,15 @@ def restore(call: Call) -> None:
     if not call.arguments:
         raise errors.InputError("restore: expected files or folders, for example photo.jpg.")
     out = pathlib.Path(call.flags.out or "restored")
-    most = listing.most_pixels(call.flags["max-pixels"].value)
+    most, kind = listing.most_pixels(call.flags["max-pixels"].value), call.flags.format or ""
     model = Model(call)
     films, pictures = video.split(call.arguments, out, model.remembers())
     reports = []
+    if films and pictures:
+        gone, pictures = listing.absent(pictures)
+        reports += [photo.Report([], [], gone)] if gone else []
+        found = listing.aim(listing.find(pictures, besides=out)[0] if pictures else [], kind)
+        listing.check(found, pictures, out)  # before hours of films
     if films and pictures and model.enlarges() and not any(map(video.is_film, films)):
         print(f"left out: films in {films[0]!r}: this model enlarges pictures", file=sys.stderr)
         films = []
@@ -86,7 +91,7 @@ def restore(call: Call) -> None:
     if pictures:
         restorer, about = model.restorer()
         options = dict(settings=about, overwrite=call.flags.overwrite)
-        options |= dict(format=call.flags.format or "", max_pixels=most)
+        options |= dict(format=kind, max_pixels=most)
         reports.append(photo.restore(pictures, out, restorer, **options))
     if line := listing.left_out(call.arguments, besides=out, also=FILMS):
         print(line, file=sys.stderr)

@@ -76,11 +76,17 @@ class Film(Job):
 
     def needs(self) -> int:
         """Bytes of the disk at its fullest: the segments and the film they are joined into."""
-        size = self.source.stat().st_size
+        target, source = self.plan.target, self.source.stat().st_size
         pixels = self.about.width * self.about.height * max(1, self.extent.frames)
-        if not self.plan.target.lossless:
-            size = min(2 * size, round(pixels * _LOSSY_BITS / 8) + size)
-        return 2 * size
+        if self.about.codec == target.codec or self.about.lossless and target.lossless:
+            size = 2 * source if not target.lossless else source
+        elif target.lossless:
+            size = pixels * video.av().VideoFormat(target.format).bits_per_pixel // 16
+        else:
+            size = min(2 * source, source + round(pixels * _LOSSY_BITS / 8))
+            size = pixels // 2 if target.codec == "prores" else size
+        there = sum(path.stat().st_size for path in self.parts.glob("*"))
+        return max(0, 2 * size - there)
 
     def open(self) -> None:
         self.count = self.extent.frames

@@ -4,6 +4,7 @@ import collections
 import os
 import pathlib
 import re
+import sys
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -64,6 +65,16 @@ def find(
         if not found:
             failures.append(Failure(str(path), reason))
     return _once(items), failures
+
+
+def absent(inputs: Sequence[Path]) -> tuple[list[Failure], list[Path]]:
+    """What does not exist, said on stderr, and the rest: where other work goes on."""
+    here = [path for path in inputs if os.path.lexists(path)]
+    reason = "cannot read {!r}: no such file or folder."
+    gone = [Failure(str(p), reason.format(str(p))) for p in inputs if not os.path.lexists(p)]
+    for failure in gone:
+        print(f"failed: {failure.reason}", file=sys.stderr)
+    return gone, here
 
 
 def _walk(folder: pathlib.Path, avoid: pathlib.Path | None) -> Iterable[pathlib.Path]:
