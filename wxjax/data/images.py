@@ -165,7 +165,7 @@ def _decoded(data: bytes, name: str, max_pixels: int) -> Picture:
         size = f"{heads[0].width}x{heads[0].height}" + (f" on {pages} pages" if pages > 1 else "")
         raise Broken(
             f"{size} is {total / 1e6:.0f} megapixels, over the limit of "
-            f"{max_pixels / 1e6:.0f} (max_pixels)"
+            f"{max_pixels / 1e6:.0f} (max_pixels, --max-pixels on the command line)"
         )
     found = []
     for page, head in enumerate(heads):

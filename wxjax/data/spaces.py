@@ -4,7 +4,9 @@ A profile is applied by Little CMS in float and unbounded, so that a colour outs
 comes back; named spaces (ITU-T H.273, PNG's gAMA and cHRM) become profiles first.
 """
 
+import concurrent.futures
 import functools
+import os
 import struct
 from typing import NamedTuple
 
@@ -29,7 +31,7 @@ HDR = {16: "PQ", 18: "HLG"}
 SRGB, LINEAR, GAMMA_22, GAMMA_28 = 13, 8, 4, 5
 _CLOSE = 0.006  # one and a half steps of 8 bits
 _RELATIVE = 1
-_ROWS = 1 << 20  # values at a time
+_ROWS = 1 << 19  # values at a time
 
 
 class Space(NamedTuple):
@@ -52,16 +54,24 @@ class Space(NamedTuple):
 
 
 def _transform(x: np.ndarray, one: bytes, other: bytes, space: str, out: str) -> np.ndarray:
-    """By rows, so that the copies inside the library stay small."""
+    """By rows, on all cores: the library takes a third of a microsecond for every pixel."""
     rows = max(1, _ROWS // max(1, x[:1].size))
-    parts = [
-        imagecodecs.cms_transform(
-            np.ascontiguousarray(x[top : top + rows], np.float32), one, other,
-            colorspace=space, outcolorspace=out, intent=_RELATIVE,
-        ).reshape(x[top : top + rows].shape[:2] + ((3,) if out == "rgb" else ()))
-        for top in range(0, len(x), rows)
-    ]  # fmt: skip
-    return np.concatenate(parts).astype(np.float32, copy=False)
+    made = np.empty(x.shape[:2] + ((3,) if out == "rgb" else ()), np.float32)
+
+    def part(top: int) -> None:
+        given = np.ascontiguousarray(x[top : top + rows], np.float32)
+        found = imagecodecs.cms_transform(
+            given, one, other, colorspace=space, outcolorspace=out, intent=_RELATIVE
+        )
+        made[top : top + rows] = found.reshape(made[top : top + rows].shape)
+
+    tops = range(0, len(x), rows)
+    if len(tops) == 1:
+        part(0)
+        return made
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(part, tops))
+    return made
 
 
 @functools.cache
