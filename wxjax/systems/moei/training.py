@@ -89,7 +89,7 @@ def look(config, variables, source, name: str, workdir: pathlib.Path, engine: An
     mse = np.maximum(whole["mse"], 10 ** (-BEST / 10))
     logits = np.zeros((len(mse), mse.shape[1] - 1))
     if "router" in variables["params"]:
-        given = whole["vector"], whole["grid"]
+        given = jnp.asarray(whole["vector"]), jnp.asarray(whole["grid"])
         gate = variables["params"]["router"]
         logits = np.asarray(routers.logits(engine.router, gate, *given, int8=engine.int8))
     files.write_json(workdir / "router" / f"{name}.json", summary(whole["kind"], mse))
