@@ -1,4 +1,4 @@
-"""The weather model's training from the command line, at the test size: killed, gone on, shipped."""
+"""The weather model's training from the command line: killed, gone on, shipped."""
 
 import json
 
