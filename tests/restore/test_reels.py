@@ -296,6 +296,28 @@ def test_frames_of_two_sizes_are_refused_before_the_first(tmp_path):
     assert not watch.steps
 
 
+def test_a_frame_that_is_not_finite_is_tried_once_in_float32(tmp_path):
+    source = reel(tmp_path / "clip.mp4", count=4)
+    calls = []
+
+    def half(rgb):
+        calls.append(1)
+        return (np.full_like(rgb, np.nan) if len(calls) == 2 else rgb), {}
+
+    half.exact = lambda: photo.identity
+    stream = video.EachFrame(half)
+    report = video.restore([source], tmp_path / "out", stream, settings={}, progress=False)
+    notes = files.read_jsonl(tmp_path / "out" / "clip.mp4.frames.jsonl")
+    assert (
+        report.done
+        and [note.get("float32", False) for note in notes] == [False, True] + [False] * 2
+    )
+    half.exact = lambda: lambda rgb: (np.full_like(rgb, np.nan), {})
+    calls.clear()
+    report = video.restore([source], tmp_path / "bad", stream, settings={}, progress=False)
+    assert "clip.mp4': the model's output is not finite" in report.failed[0].reason
+
+
 # ---- complete or said ---------------------------------------------------------------------------
 
 

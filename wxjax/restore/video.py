@@ -51,6 +51,10 @@ class EachFrame:
         if frame.dtype != np.uint8 or not getattr(self._restorer, "takes_uint8", False):
             frame = np.float32(frame) / np.iinfo(frame.dtype).max
         restored, _ = self._restorer(frame)
+        exact = getattr(self._restorer, "exact", None)
+        if exact is not None and not np.isfinite(restored).all():
+            restored, _ = exact()(frame)  # once more in float32, as a picture
+            return state, np.asarray(restored), {"float32": True}
         return state, np.asarray(restored), {}
 
 

@@ -1,4 +1,4 @@
-"""The weather model's training from the command line: killed, gone on, shipped."""
+"""The weather model's training from the command line: stopped, gone on, restoring."""
 
 import json
 

@@ -6,5 +6,8 @@ from wxjax.systems.moei.system import SYSTEM as MOEI
 SYSTEM: System = MOEI._replace(
     title="weather",
     train=Late("wxjax.systems.moei.training:run"),
+    evaluate=Late("wxjax.systems.moei.training:evaluate"),
+    bench=None,
+    attribute=None,
     weights={"joint.losses": Late("wxjax.losses.terms:NAMES")},
 )

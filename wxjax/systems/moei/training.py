@@ -227,6 +227,18 @@ def compile_draw(config: ConfigDict, mesh: Any) -> Callable[[dict], dict]:
     return lambda given: program(given, layers)
 
 
+def evaluate(config: ConfigDict, workdir: pathlib.Path, options: Any) -> Any:
+    """Rows with `leave` among the routes are not what the page's tables hold yet.
+
+    Raises:
+      InputError: always, with the command that measures.
+    """
+    raise errors.InputError(
+        "evaluate: the weather model leaves some pictures as they are, which the report's tables "
+        "do not hold yet. Measure it with python -m experiments.weather_model.measure PAIRS MODEL."
+    )
+
+
 def load(folder: pathlib.Path) -> tuple[Any, dict, Any]:
     """A weather model as task, variables and tiles: of a finished run, or of one in training.
 
