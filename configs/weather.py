@@ -63,6 +63,10 @@ def get_config(size: str = "default") -> ConfigDict:
     config.router.update(labels_count=1_600, calibration_count=800, crop=192)
     config.router.shares = (0.3, 0.2, 0.14, 0.08, 0.14, 0.1, 0.04)  # of KINDS
     config.router.start.count = 0
+    config.stages.router.update(num_steps=1_500, log_every=100)
+    config.stages.router.checkpoint.every_steps = 1_500
+    config.stages.router.evaluate.every_steps = 1_500
+    config.stages.router.optimizer.update(learning_rate=1e-3, warmup_steps=50)
     config.stages.joint = common.training(
         num_steps=100_000,
         ema_decay=0.999,
@@ -85,6 +89,9 @@ def get_config(size: str = "default") -> ConfigDict:
         config.model.decoder.depths = (1, 0)
         config.data.update(crop=32, rows=2)
         config.data.pools.update(streaks=4, flakes=4, drops=4)
+        config.stages.router.update(num_steps=4, log_every=2)
+        config.stages.router.optimizer.warmup_steps = 1
+        config.stages.router.checkpoint.every_steps = config.stages.router.evaluate.every_steps = 2
         config.router.update(labels_count=16, calibration_count=16, crop=64, width=8)
         config.stages.joint.update(num_steps=4, log_every=2)
         config.stages.joint.optimizer.warmup_steps = 1

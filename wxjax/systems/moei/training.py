@@ -68,6 +68,25 @@ def look(config, variables, source, name: str, workdir: pathlib.Path, engine: An
     One in eight is no photograph at all (`data/foreign.py`), and is to be left alone.
     """
     engine = engine or moei.make_engine(stages.stage_config(config, "system", "router"))
+    whole = measured(config, variables, source, name, workdir, engine)
+    mse = np.maximum(whole["mse"], 10 ** (-BEST / 10))
+    logits = np.zeros((len(mse), mse.shape[1] - 1))
+    if "router" in variables["params"]:
+        given = jnp.asarray(whole["vector"]), jnp.asarray(whole["grid"])
+        gate = variables["params"]["router"]
+        logits = np.asarray(routers.logits(engine.router, gate, *given, int8=engine.int8))
+    files.write_json(workdir / "router" / f"{name}.json", summary(whole["kind"], mse))
+    ids = [f"{name}-{i}" for i in range(len(mse))]
+    kind = np.full(len(mse), -1)
+    return runner.Seen(ids, kind, whole["vector"], whole["grid"], logits, mse)
+
+
+def measured(config, variables, source, name: str, workdir: pathlib.Path, engine: Any) -> dict:
+    """Errors of every route and the gate's inputs, kept in the workdir: minutes of work."""
+    path = workdir / "router" / f"{name}.npz"
+    if path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
     count, side = config.router[f"{name}_count"], config.router.crop
     rng = np.random.default_rng([config.seed, len(name)])
     program = jax.jit(functools.partial(candidates.candidates, engine))
@@ -86,16 +105,9 @@ def look(config, variables, source, name: str, workdir: pathlib.Path, engine: An
         found = program(variables, sample.image, sample.target)
         parts.append(jax.device_get({**found, "kind": sample.kind}))
     whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    mse = np.maximum(whole["mse"], 10 ** (-BEST / 10))
-    logits = np.zeros((len(mse), mse.shape[1] - 1))
-    if "router" in variables["params"]:
-        given = jnp.asarray(whole["vector"]), jnp.asarray(whole["grid"])
-        gate = variables["params"]["router"]
-        logits = np.asarray(routers.logits(engine.router, gate, *given, int8=engine.int8))
-    files.write_json(workdir / "router" / f"{name}.json", summary(whole["kind"], mse))
-    ids = [f"{name}-{i}" for i in range(len(mse))]
-    kind = np.full(len(mse), -1)
-    return runner.Seen(ids, kind, whole["vector"], whole["grid"], logits, mse)
+    with files.atomic(path) as file:
+        np.savez(file, **whole)
+    return whole
 
 
 def compile_labels(config: ConfigDict) -> Callable:
