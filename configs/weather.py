@@ -59,9 +59,9 @@ def get_config(size: str = "default") -> ConfigDict:
         mode="global",
         batch_size=1,
     )
-    config.router.update(leave=True, width=64, dropout=0.2, labels=0, prior=0.0)
-    config.router.update(labels_count=1_600, calibration_count=800, crop=192)
-    config.router.shares = (0.3, 0.2, 0.14, 0.08, 0.14, 0.1, 0.04)  # of KINDS
+    config.router.update(leave=True, width=64, dropout=0.2, labels=0, prior=0.8)
+    config.router.update(labels_count=1_600, kinds_count=6_400, calibration_count=800, crop=192)
+    config.router.shares = (0.2, 0.24, 0.18, 0.08, 0.18, 0.08, 0.04)  # of KINDS
     config.router.start.count = 0
     config.stages.router.update(num_steps=1_500, log_every=100)
     config.stages.router.checkpoint.every_steps = 1_500
@@ -92,7 +92,9 @@ def get_config(size: str = "default") -> ConfigDict:
         config.stages.router.update(num_steps=4, log_every=2)
         config.stages.router.optimizer.warmup_steps = 1
         config.stages.router.checkpoint.every_steps = config.stages.router.evaluate.every_steps = 2
-        config.router.update(labels_count=16, calibration_count=16, crop=64, width=8)
+        config.router.update(
+            labels_count=16, kinds_count=16, calibration_count=16, crop=64, width=8
+        )
         config.stages.joint.update(num_steps=4, log_every=2)
         config.stages.joint.optimizer.warmup_steps = 1
         config.stages.joint.checkpoint.every_steps = 2

@@ -27,6 +27,10 @@ def interval(gains: list[float]) -> str:
     return f"[{low:+.1f}, {high:+.1f}]"
 
 
+def mean(rows: list[dict], variant: str, metric: str = "psnr") -> float:
+    return float(np.mean([row[variant][metric] for row in rows]))
+
+
 def main(path: str) -> None:
     rows = files.read_json(pathlib.Path(path))
     columns = "set n input routed gain,own expert,Dense,best route,SSIM,LPIPS,routes"
@@ -35,18 +39,16 @@ def main(path: str) -> None:
     print("|---" * len(names) + "|")
     for name in dict.fromkeys(row["dataset"] for row in rows):
         of = [row for row in rows if row["dataset"] == name]
-        value = lambda row, variant, metric="psnr": row[variant][metric]
-        mean = lambda variant, metric="psnr": np.mean([value(r, variant, metric) for r in of])
-        own = np.mean([value(r, ROUTES[OWN[r["kind"]]]) for r in of])
-        best = np.mean([max(value(r, v) for v in (*ROUTES[:-1], "input")) for r in of])
-        gains = [value(r, "actual") - value(r, "input") for r in of]
+        own = np.mean([r[ROUTES[OWN[r["kind"]]]]["psnr"] for r in of])
+        best = np.mean([max(r[v]["psnr"] for v in (*ROUTES[:-1], "input")) for r in of])
+        gains = [r["actual"]["psnr"] - r["input"]["psnr"] for r in of]
         counts = collections.Counter(row["route"] for row in of)
         routes = ", ".join(f"{route} {count}" for route, count in counts.most_common())
         print(
-            f"| {name} | {len(of)} | {mean('input'):.1f} | {mean('actual'):.1f} "
-            f"| {interval(gains)} | {own:.1f} | {mean('dense'):.1f} | {best:.1f} "
-            f"| {mean('input', 'ssim'):.3f} -> {mean('actual', 'ssim'):.3f} "
-            f"| {mean('input', 'lpips'):.3f} -> {mean('actual', 'lpips'):.3f} | {routes} |"
+            f"| {name} | {len(of)} | {mean(of, 'input'):.1f} | {mean(of, 'actual'):.1f} "
+            f"| {interval(gains)} | {own:.1f} | {mean(of, 'dense'):.1f} | {best:.1f} "
+            f"| {mean(of, 'input', 'ssim'):.3f} -> {mean(of, 'actual', 'ssim'):.3f} "
+            f"| {mean(of, 'input', 'lpips'):.3f} -> {mean(of, 'actual', 'lpips'):.3f} | {routes} |"
         )
 
 

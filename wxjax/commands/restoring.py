@@ -164,7 +164,7 @@ def workdir_of(call: Call) -> pathlib.Path:
     """The folder of `--model` or `--workdir`, else of the model that ships."""
     if call.flags.model is None:
         asked = call.flags.workdir is not None or call.config is not None
-        return call.workdir if asked else models.find(models.DEFAULT).folder
+        return call.workdir if asked else models.ROOT / models.DEFAULT
     workdir = models.folder(call.flags.model) or pathlib.Path(call.flags.model)
     if not (workdir / "config.json").is_file():
         names = ", ".join((*models.names(), "identity"))

@@ -129,15 +129,18 @@ class Photographs:
         return self._depths[start : start + h * w].reshape(h, w)
 
     def crop(
-        self, rng: np.random.Generator, size: int, widest: float | int = 4.0
+        self,
+        rng: np.random.Generator,
+        size: int,
+        widest: float | int = 4.0,
+        narrowest: float | int = 1.0,
     ) -> tuple[UInt8[np.ndarray, "s s 3"], UInt8[np.ndarray, "s s"]]:
-        """A square of `size` to `widest` times `size` pixels, resized to `size`; its depth."""
+        """A square of `narrowest` to `widest` times `size` pixels, resized to it; its depth."""
         i = int(rng.integers(len(self.rows)))
         picture, depth = self.picture(i), self.depth(i, int(rng.integers(DEPTHS)))
         h, w = picture.shape[:2]
-        side = most = min(h, w)
-        if most > size:
-            side = int(rng.uniform(size, min(widest * size, most) + 1))
+        least, most = narrowest * size, min(h, w)
+        side = most if most <= least else int(rng.uniform(least, min(widest * size, most) + 1))
         y, x = int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1))
         part = picture[y : y + side, x : x + side]
         fy, fx = depth.shape[0] / h, depth.shape[1] / w

@@ -16,6 +16,19 @@ from wxjax.systems.moei import engine as engines
 from wxjax.systems.moei.engine import Engine
 
 
+def readings(engine: Engine, variables: Mapping, image: Any) -> dict[str, Any]:
+    """`vector [b v]` and `grid [b 8 8 d]` alone, of `image [b h w 3]`."""
+    _, h, w, _ = image.shape
+    plan = {"corner": np.zeros((1, 2), np.int32), "count": np.int32(1), "grid": (h, w)}
+
+    def one(x):
+        apply = engines.network(engine, variables, 0)
+        looked = engines.look(engine, apply, x[None], plan)
+        return {name: y[0] for name, y in engines.read(looked, looked.tokens).items()}
+
+    return jax.lax.map(one, image)
+
+
 def candidates(engine: Engine, variables: Mapping, image: Any, target: Any) -> dict[str, Any]:
     """Errors of all routes on `image`, `target` `[b h w 3]`, sides multiples of a token's.
 
