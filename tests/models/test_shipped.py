@@ -61,7 +61,7 @@ def test_a_clean_photograph_comes_back_bit_for_bit(photograph, tmp_path, capsys)
     np.testing.assert_array_equal(restoring.load(tmp_path / "out" / "coffee.png"), photograph)
 
 
-@pytest.mark.parametrize("kind, gain", [("rain", 1.5), ("snow", 1.0)])
+@pytest.mark.parametrize("kind, gain", [("rain", 0.5), ("snow", 1.5), ("haze", 4.0)])
 def test_weather_on_a_photograph_is_taken_out(photograph, tmp_path, capsys, kind, gain):
     from wxjax.data import synthesis
 

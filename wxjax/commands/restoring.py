@@ -74,7 +74,8 @@ def restore(call: Call) -> None:
     films, pictures = video.split(call.arguments, out, model.remembers())
     reports = []
     if films and pictures:
-        gone, pictures = listing.absent(pictures)
+        gone, present = listing.absent(pictures)
+        pictures = [str(name) for name in present]
         reports += [photo.Report([], [], gone)] if gone else []
         found = listing.aim(listing.find(pictures, besides=out)[0] if pictures else [], kind)
         listing.check(found, pictures, out)  # before hours of films
