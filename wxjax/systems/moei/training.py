@@ -172,7 +172,7 @@ def summary(kind: np.ndarray, mse: np.ndarray) -> dict:
     return out
 
 
-def judge(seen: Any, settings: dict) -> dict[str, float]:
+def judge(seen: Any, settings: dict) -> dict[str, float | int]:
     """Of calibrated choices: agreement with the best route and with the expected one, what is
     lost, and abstention."""
     temperature, lapse = float(settings["temperature"]), float(settings["lapse"])
