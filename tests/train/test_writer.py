@@ -1,5 +1,6 @@
 """What is written for a person or a plot can be read back."""
 
+import io
 import json
 
 import numpy as np

@@ -132,7 +132,7 @@ def restorer(
     return restore, {
         "model": systems.load(config.system).title,
         **single.record(config, workdir, about),
-        "route": options.route,
+        "forced_route": options.route,
         "strength": options.strength,
         "temperature": float(variables["calibration"]["temperature"]),
         "lapse": float(variables["calibration"]["lapse"]),

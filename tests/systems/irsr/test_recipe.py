@@ -97,7 +97,7 @@ def test_slips_are_one_line(place):
         (("compare", "edsr:x", "--data=frames"), "expected DIR or DIR:STEPS"),
         (("compare", "linear", "--data=nowhere"), "expected a folder of frames"),
         (("restore", "film.mp4", "--model=edsr"), "enlarges pictures"),
-        (("restore", "frames", "--model=edsr", "--memory=8GiB", "--out=x"), "takes no --memory"),
+        (("restore", "frames", "--model=edsr", "--route=derain", "--out=x"), "takes no --route"),
         (("shrink", "frames"), "--out=DIR"),
     ):
         done = slip(*words, cwd=place)
